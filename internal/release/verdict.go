@@ -1,0 +1,149 @@
+package release
+
+import "time"
+
+// Arm says whose pods are measured.
+type Arm string
+
+// The arms, and the two baselines that are none.
+const (
+	ArmRelease Arm = "release" // pods of the new ReplicaSet
+	ArmStable  Arm = "stable"  // pods of the ReplicaSet it replaces, while both run
+	ArmHistory Arm = "history" // the workload before the rollout
+	ArmPeers   Arm = "peers"   // other workloads at the same time
+
+	BaselineAbsolute Arm = "absolute" // a fixed limit
+	BaselineNone     Arm = "none"     // a state that needs no comparison
+)
+
+// Names of the built-in signals. A user's own signal carries the name given.
+const (
+	SignalErrorRatio = "error_ratio"
+	SignalLatencyP50 = "latency_p50"
+	SignalLatencyP90 = "latency_p90"
+	SignalLatencyP99 = "latency_p99"
+	SignalPodState   = "pod_state"
+)
+
+// Unit of the values of an evidence.
+type Unit string
+
+// The units.
+const (
+	UnitRatio   Unit = "ratio"
+	UnitSeconds Unit = "seconds"
+	UnitCount   Unit = "count"
+)
+
+// VerdictKind is the answer for a release.
+type VerdictKind string
+
+// The verdicts. Only Regressed may lead to a rollback.
+const (
+	Pending          VerdictKind = "pending"
+	Healthy          VerdictKind = "healthy"
+	Regressed        VerdictKind = "regressed"
+	InsufficientData VerdictKind = "insufficient_data"
+	SourceBroken     VerdictKind = "source_broken"
+)
+
+// Verdict is the answer for a release with all that led to it.
+type Verdict struct {
+	Release ID          `json:"release"`
+	Kind    VerdictKind `json:"verdict"`
+	// Final is set once the observation ended (time over, regressed, superseded,
+	// gone). A healthy verdict is not final before: it may still become regressed.
+	Final     bool       `json:"final"`
+	DecidedAt *time.Time `json:"decided_at"`
+	UpdatedAt time.Time  `json:"updated_at"`
+	// Summary is the verdict in one sentence for a person.
+	Summary  string     `json:"summary"`
+	Needs    *Needs     `json:"needs,omitempty"`
+	Findings []Finding  `json:"findings,omitempty"`
+	Evidence []Evidence `json:"evidence"`
+	// EValue is the combined Ē over all signals; the threshold is 1/α.
+	EValue    float64 `json:"e_value"`
+	Threshold float64 `json:"threshold"`
+}
+
+// Needs tells how much more data a decision would take.
+type Needs struct {
+	Requests int64         `json:"requests"`          // further requests in the release arm
+	Within   time.Duration `json:"within_ns"`         // at today's traffic; 0 when there is none
+	Signals  []string      `json:"signals,omitempty"` // what is undecided
+}
+
+// Finding is something worth telling that is no regression of the image.
+type Finding struct {
+	Kind    string `json:"kind"` // bad_pod, measurement, …
+	Pod     string `json:"pod,omitempty"`
+	Message string `json:"message"`
+}
+
+// Evidence is what one signal says of a release against one baseline.
+type Evidence struct {
+	Signal   string `json:"signal"`
+	Baseline Arm    `json:"baseline"`
+	// EValue against "no regression"; nil where the evidence is a state.
+	EValue *float64 `json:"e_value"`
+	// HealthyEValue against "worse than the policy tolerates"; nil for a state.
+	HealthyEValue *float64 `json:"healthy_e_value,omitempty"`
+	BaselineValue float64  `json:"baseline_value"`
+	ReleaseValue  float64  `json:"release_value"`
+	Unit          Unit     `json:"unit"`
+	Release       Count    `json:"release_count"`
+	Stable        Count    `json:"baseline_count"`
+	// Effect is the release's value over the baseline's, with its interval at
+	// 1-α; nil where it cannot be had.
+	Effect *Effect `json:"effect,omitempty"`
+	// Reason says in words what the state is, or what the numbers mean.
+	Reason  string  `json:"reason,omitempty"`
+	Dialect string  `json:"dialect,omitempty"` // which naming convention was read
+	Queries []Query `json:"queries,omitempty"`
+	Curve   []Point `json:"curve,omitempty"`
+}
+
+// Effect is a ratio and its interval.
+type Effect struct {
+	Ratio float64 `json:"ratio"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// Count is how many requests there were and how many of them were bad
+// (failed, or slower than a threshold).
+type Count struct {
+	Total int64 `json:"total"`
+	Bad   int64 `json:"bad"`
+}
+
+// Ratio is Bad/Total, 0 without requests.
+func (c Count) Ratio() float64 {
+	if c.Total == 0 {
+		return 0
+	}
+	return float64(c.Bad) / float64(c.Total)
+}
+
+// Add returns the sum of two counts.
+func (c Count) Add(o Count) Count { return Count{c.Total + o.Total, c.Bad + o.Bad} }
+
+// Query is one question that was put to a source, exactly as sent.
+type Query struct {
+	Source string    `json:"source"` // "prometheus"
+	Expr   string    `json:"expr"`
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+}
+
+// Point is one tick of a curve.
+type Point struct {
+	At      time.Time `json:"at"`
+	Release Count     `json:"release"`
+	Stable  Count     `json:"baseline"`
+	// Values of both arms in the evidence's unit (a latency's quantile, an error
+	// ratio); nil in a tick without requests.
+	ReleaseValue  *float64 `json:"release_value"`
+	BaselineValue *float64 `json:"baseline_value"`
+	EValue        float64  `json:"e_value"`
+}
