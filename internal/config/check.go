@@ -1,0 +1,291 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// checker looks at what the decoder read: ranges, addresses, what must be
+// there and what excludes another.
+type checker struct {
+	*decoder
+	c *Config
+}
+
+func (k *checker) check() {
+	c := k.c
+	if !clusterName.MatchString(c.Cluster) {
+		k.at("cluster", "%q is no cluster name: use letters, digits, '-', '_' and '.', at most 63", c.Cluster)
+	}
+	k.listen()
+	k.url("external_url", c.ExternalURL)
+	k.between("tick", c.Tick, time.Second, 5*time.Minute)
+	if c.Store.Path == "" {
+		k.at("store.path", "the file of the store is missing: name one, such as watchtower.db")
+	}
+	for i, ns := range c.Kubernetes.Namespaces {
+		if !dnsLabel.MatchString(ns) {
+			k.at(fmt.Sprintf("kubernetes.namespaces[%d]", i), "%q is no name of a namespace: give exact names, no patterns", ns)
+		}
+	}
+	k.prometheus()
+	k.alertmanager()
+	k.forge()
+	k.registry()
+	k.patch("policy", &c.Policy)
+	k.overrides()
+}
+
+var (
+	clusterName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+	dnsLabel    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	headerName  = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
+	secretName  = regexp.MustCompile(`(?i)authorization|cookie|token|secret|password|api-?key`)
+	repoName    = regexp.MustCompile(`^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$`)
+	globText    = regexp.MustCompile(`^[a-z0-9.*?\[\]^\\-]+$`)
+)
+
+// at adds a problem where the value at path stands, or the nearest thing
+// around it. Nothing is said of what could not even be read.
+func (k *checker) at(path, format string, args ...any) {
+	for p := path; ; p = parent(p) {
+		if k.failed[p] {
+			return
+		}
+		if p == "" {
+			break
+		}
+	}
+	k.add(k.placeOf(path), "%s: %s", path, fmt.Sprintf(format, args...))
+}
+
+func (k *checker) placeOf(path string) place {
+	for p := path; p != ""; p = parent(p) {
+		if at, ok := k.places[p]; ok {
+			return at
+		}
+	}
+	return place{1, 1}
+}
+
+// parent is the path of what the value at path stands in.
+func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
+
+func (k *checker) given(path string) bool {
+	_, ok := k.places[path]
+	return ok
+}
+
+func (k *checker) listen() {
+	host, port, err := net.SplitHostPort(k.c.Listen)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil || strings.ContainsAny(host, "/@ ") {
+		k.at("listen", "%q is no address: write host:port, such as 127.0.0.1:9477 or :9477", k.c.Listen)
+	}
+}
+
+// url checks an optional base URL.
+func (k *checker) url(path, text string) {
+	if text == "" {
+		if k.given(path) {
+			k.at(path, "the URL is empty: write it like http://host:port, or remove the key")
+		}
+		return
+	}
+	if err := checkURL(text); err != nil {
+		k.at(path, "%s", err)
+	}
+}
+
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case strings.Contains(text, "@") && (err != nil || u.User != nil || u.Host == ""):
+		return fmt.Errorf("the URL carries a user or password: take them out and name a file that holds the secret")
+	case err != nil || strings.ContainsAny(text, " \t\n"):
+		return fmt.Errorf("this is no URL: write it like http://host:port")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("%q is no http or https URL: write it like http://host:port", text)
+	case u.Hostname() == "":
+		return fmt.Errorf("%q names no host: write it like http://host:port", text)
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return fmt.Errorf("the URL has a query or fragment: give only the base, such as http://host:port/path")
+	}
+	return checkPort(u.Port())
+}
+
+func checkPort(port string) error {
+	if port == "" {
+		return nil
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q is no port: ports are 1 to 65535", port)
+	}
+	return nil
+}
+
+func (k *checker) between(path string, d, low, high time.Duration) {
+	if d < low || d > high {
+		k.at(path, "%s is out of range: use %s to %s", shortDuration(d), shortDuration(low), shortDuration(high))
+	}
+}
+
+func (k *checker) prometheus() {
+	p := k.c.Prometheus
+	switch {
+	case p.URL == "":
+		k.at("prometheus.url", "the URL of Prometheus is missing: add prometheus: {url: \"http://host:9090\"}")
+	default:
+		k.url("prometheus.url", p.URL)
+	}
+	if p.Basic != nil {
+		if p.BearerTokenFile != "" {
+			k.at("prometheus.basic", "bearer_token_file is given too: keep one way to log in")
+		}
+		if p.Basic.User == "" {
+			k.at("prometheus.basic.user", "the user is missing")
+		}
+		if p.Basic.PasswordFile == "" {
+			k.at("prometheus.basic.password_file", "the file that holds the password is missing")
+		}
+	}
+	for name, value := range p.Headers {
+		at := join("prometheus.headers", name)
+		switch {
+		case !headerName.MatchString(name):
+			k.at(at, "this is no name of an HTTP header")
+		case secretName.MatchString(name):
+			k.at(at, "a header that holds a secret does not belong into this file: use bearer_token_file or basic.password_file")
+		case strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Length"):
+			k.at(at, "this header is set by the client itself: remove it")
+		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+			k.at(at, "the value holds a control character")
+		}
+	}
+	k.between("prometheus.timeout", p.Timeout, 100*time.Millisecond, 5*time.Minute)
+	k.between("prometheus.lag", p.Lag, 0, 10*time.Minute)
+	if p.Concurrency < 1 || p.Concurrency > 100 {
+		k.at("prometheus.concurrency", "%d is out of range: use 1 to 100", p.Concurrency)
+	}
+}
+
+func (k *checker) alertmanager() {
+	a := k.c.Alertmanager
+	if a == nil {
+		return
+	}
+	if len(a.URLs) == 0 {
+		k.at("alertmanager.urls", "no instance is named: add urls: [\"http://host:9093\"], or remove alertmanager")
+	}
+	for i, u := range a.URLs {
+		at := fmt.Sprintf("alertmanager.urls[%d]", i)
+		if err := checkURL(u); err != nil {
+			k.at(at, "%s", err)
+		} else if slices.Contains(a.URLs[:i], u) {
+			k.at(at, "%s is named twice: keep one", u)
+		}
+	}
+	if k.given("alertmanager.timeout") {
+		k.between("alertmanager.timeout", a.Timeout, 100*time.Millisecond, time.Minute)
+	}
+}
+
+func (k *checker) forge() {
+	f := k.c.Forge
+	if f == nil {
+		return
+	}
+	switch f.Kind {
+	case ForgeGitea:
+	case "":
+		k.at("forge.kind", "the kind of forge is missing: add kind: gitea")
+	default:
+		k.at("forge.kind", "%q is no known kind of forge: use gitea", f.Kind)
+	}
+	if f.URL == "" {
+		k.at("forge.url", "the URL of the forge is missing: add url: https://host")
+	} else {
+		k.url("forge.url", f.URL)
+	}
+	if f.TokenFile == "" {
+		k.at("forge.token_file", "the file that holds the access token is missing")
+	}
+	if f.Repository != "" && !repoName.MatchString(f.Repository) {
+		k.at("forge.repository", "%q is no repository: write owner/name", f.Repository)
+	}
+	if k.given("forge.timeout") {
+		k.between("forge.timeout", f.Timeout, 100*time.Millisecond, time.Minute)
+	}
+}
+
+func (k *checker) registry() {
+	r := k.c.Registry
+	for i, h := range r.Hosts {
+		k.host(fmt.Sprintf("registry.hosts[%d]", i), h)
+	}
+	for i, h := range r.PlainHTTP {
+		k.host(fmt.Sprintf("registry.plain_http[%d]", i), h)
+	}
+	for from, to := range r.Mirrors {
+		at := join("registry.mirrors", from)
+		k.host(at, from)
+		k.host(at, to)
+	}
+	k.between("registry.timeout", r.Timeout, 100*time.Millisecond, time.Minute)
+}
+
+// host checks a host with an optional port.
+func (k *checker) host(path, text string) {
+	host, port := text, ""
+	if h, p, err := net.SplitHostPort(text); err == nil {
+		host, port = h, p
+		if checkPort(port) != nil || port == "" {
+			host = ""
+		}
+	}
+	_, ipErr := netip.ParseAddr(strings.Trim(host, "[]"))
+	if ipErr != nil && !hostName.MatchString(host) {
+		k.at(path, "%q is no host: write host or host:port, without http://", text)
+	}
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
+
+func (k *checker) overrides() {
+	for i, o := range k.c.Overrides {
+		at := fmt.Sprintf("overrides[%d]", i)
+		if len(o.Namespaces) == 0 && len(o.Workloads) == 0 {
+			k.at(at, "it names neither namespaces nor workloads: name some, or move what it says to policy")
+		}
+		for j, g := range o.Namespaces {
+			k.glob(fmt.Sprintf("%s.namespaces[%d]", at, j), g)
+		}
+		for j, g := range o.Workloads {
+			k.glob(fmt.Sprintf("%s.workloads[%d]", at, j), g)
+		}
+		if o.Policy.empty() && !k.given(at+".policy") {
+			k.at(at+".policy", "it changes nothing: add a policy, or remove it")
+		}
+		k.patch(at+".policy", &k.c.Overrides[i].Policy)
+	}
+}
+
+func (k *checker) glob(at, pattern string) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		k.at(at, "%q is no pattern: close every [ and put something between the brackets", pattern)
+		return
+	}
+	if !globText.MatchString(pattern) {
+		k.at(at, "%q matches no name in Kubernetes: use lower-case letters, digits, '-', '.', and *, ?, [a-z]", pattern)
+	}
+}

@@ -1,0 +1,229 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+func (p *Patch) empty() bool { return reflect.ValueOf(*p).IsZero() }
+
+// weightNames are the kinds of signal that have a weight.
+var weightNames = []string{"errors", "latency", "custom"}
+
+// durationRanges and numberRanges bound the keys of a policy, in the file and
+// in annotations alike.
+var durationRanges = map[string]struct{ low, high time.Duration }{
+	"observe":      {time.Second, 30 * 24 * time.Hour},
+	"warmup":       {0, 24 * time.Hour},
+	"history":      {0, 30 * 24 * time.Hour},
+	"source_grace": {time.Second, 24 * time.Hour},
+	"ready_within": {time.Second, 24 * time.Hour},
+}
+
+var numberRanges = map[string]struct {
+	ok    func(float64) bool
+	words string
+}{
+	"alpha":            {func(x float64) bool { return x > 0 && x < 0.5 }, "more than 0 and less than 0.5, such as 0.001"},
+	"beta":             {func(x float64) bool { return x > 0 && x < 0.5 }, "more than 0 and less than 0.5, such as 0.05"},
+	"min_effect":       {func(x float64) bool { return x >= 0 && x <= 10 }, "0 to 10, such as 0.1 for a tenth"},
+	"healthy_ratio":    {func(x float64) bool { return x > 1 && x <= 100 }, "more than 1 and at most 100, such as 1.5"},
+	"healthy_increase": {func(x float64) bool { return x > 0 && x < 1 }, "more than 0 and less than 1, such as 1%"},
+}
+
+func checkDuration(key string, d time.Duration) error {
+	r := durationRanges[key]
+	if d < r.low || d > r.high {
+		return fmt.Errorf("%s is out of range: use %s to %s", shortDuration(d), shortDuration(r.low), shortDuration(r.high))
+	}
+	return nil
+}
+
+func checkNumber(key string, x float64) error {
+	r := numberRanges[key]
+	if !r.ok(x) {
+		return fmt.Errorf("%v is out of range: use %s", x, r.words)
+	}
+	return nil
+}
+
+// shortDuration writes 30m0s as 30m and 48h0m0s as 2d.
+func shortDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// patch checks one policy of the file.
+func (k *checker) patch(path string, p *Patch) {
+	for key, d := range p.durations() {
+		if *d != nil {
+			if err := checkDuration(key, **d); err != nil {
+				k.at(join(path, key), "%s", err)
+			}
+		}
+	}
+	for key, x := range p.numbers() {
+		if *x != nil {
+			if err := checkNumber(key, **x); err != nil {
+				k.at(join(path, key), "%s", err)
+			}
+		}
+	}
+	for name, w := range p.Weights {
+		at := join(join(path, "weights"), name)
+		switch {
+		case !slices.Contains(weightNames, name):
+			k.at(at, "no kind of signal has this name%s", hint(name, weightNames))
+		case !(w >= 0 && w <= 1000):
+			k.at(at, "%v is out of range: use 0 to 1000", w)
+		}
+	}
+	k.signals(join(path, "signals"), p.Signals)
+
+	// What is given must also fit what it is laid over.
+	whole := k.c.Policy
+	if path != "policy" {
+		whole = overlay(k.c.Policy, *p)
+	}
+	merged := whole.onto(release.DefaultPolicy())
+	if err := checkWhole(merged); err != nil && (path == "policy" || checkWhole(k.c.Policy.onto(release.DefaultPolicy())) == nil) {
+		k.at(path, "%s", err)
+	}
+}
+
+// checkWhole checks what only values together can have wrong.
+func checkWhole(p release.Policy) error {
+	if p.Warmup >= p.Observe {
+		return fmt.Errorf("warmup %s is not shorter than observe %s: nothing would be measured", shortDuration(p.Warmup), shortDuration(p.Observe))
+	}
+	var sum float64
+	for _, w := range p.Weights {
+		sum += w
+	}
+	if sum <= 0 {
+		return fmt.Errorf("all weights are 0: leave at least one kind of signal above it")
+	}
+	return nil
+}
+
+var signalName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+var builtInSignals = []string{
+	release.SignalErrorRatio, release.SignalLatencyP50, release.SignalLatencyP90,
+	release.SignalLatencyP99, release.SignalPodState,
+}
+
+func (k *checker) signals(path string, signals []Signal) {
+	seen := map[string]bool{}
+	for i, s := range signals {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		switch {
+		case s.Name == "":
+			k.at(at+".name", "the signal has no name")
+		case !signalName.MatchString(s.Name):
+			k.at(at+".name", "%q is no name of a signal: use lower-case letters, digits and _, beginning with a letter", s.Name)
+		case slices.Contains(builtInSignals, s.Name):
+			k.at(at+".name", "%s is a built-in signal: choose another name", s.Name)
+		case seen[s.Name]:
+			k.at(at+".name", "%s is the name of an earlier signal too: choose another", s.Name)
+		}
+		seen[s.Name] = true
+		k.selector(at+".bad", s.Bad)
+		k.selector(at+".total", s.Total)
+	}
+}
+
+func (p *Patch) durations() map[string]**time.Duration {
+	return map[string]**time.Duration{
+		"observe": &p.Observe, "warmup": &p.Warmup, "history": &p.History, "source_grace": &p.SourceGrace,
+		"ready_within": &p.ReadyWithin,
+	}
+}
+
+func (p *Patch) numbers() map[string]**float64 {
+	return map[string]**float64{
+		"alpha": &p.Alpha, "beta": &p.Beta, "min_effect": &p.MinEffect,
+		"healthy_ratio": &p.HealthyRatio, "healthy_increase": &p.HealthyIncrease,
+	}
+}
+
+// overlay lays b over a.
+func overlay(a, b Patch) Patch {
+	out, over := reflect.ValueOf(&a).Elem(), reflect.ValueOf(b)
+	weights := maps.Clone(a.Weights)
+	for i := range over.NumField() {
+		if !over.Field(i).IsZero() {
+			out.Field(i).Set(over.Field(i))
+		}
+	}
+	if b.Weights != nil && weights != nil {
+		maps.Copy(weights, b.Weights)
+		a.Weights = weights
+	}
+	return a
+}
+
+// onto lays the patch over a policy, which stays as it is.
+func (p *Patch) onto(base release.Policy) release.Policy {
+	set(&base.Autonomy, p.Autonomy)
+	set(&base.Ignore, p.Ignore)
+	set(&base.Observe, p.Observe)
+	set(&base.Warmup, p.Warmup)
+	set(&base.History, p.History)
+	set(&base.SourceGrace, p.SourceGrace)
+	set(&base.ReadyWithin, p.ReadyWithin)
+	set(&base.Alpha, p.Alpha)
+	set(&base.Beta, p.Beta)
+	set(&base.MinEffect, p.MinEffect)
+	set(&base.HealthyRatio, p.HealthyRatio)
+	set(&base.HealthyIncrease, p.HealthyIncrease)
+	set(&base.Issue, p.Issue)
+	base.Weights = maps.Clone(base.Weights)
+	maps.Copy(base.Weights, p.Weights)
+	if p.Signals != nil {
+		base.Custom = make([]release.CustomSignal, len(p.Signals))
+		for i, s := range p.Signals {
+			base.Custom[i] = release.CustomSignal{Name: s.Name, Bad: s.Bad, Total: s.Total}
+		}
+	}
+	return base
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// matches reports whether the override is for a workload.
+func (o *Override) matches(namespace, workload string) bool {
+	return matchesAny(o.Namespaces, namespace) && matchesAny(o.Workloads, workload)
+}
+
+func matchesAny(globs []string, name string) bool {
+	if len(globs) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(globs, func(g string) bool {
+		ok, _ := path.Match(g, name) // checked when the file was read
+		return ok
+	})
+}
