@@ -1,6 +1,9 @@
 package release
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Code is a machine-readable kind of error.
 type Code string
@@ -24,6 +27,9 @@ type Error struct {
 	Code    Code
 	Message string
 	Err     error
+	// RetryAfter is how long the other side asked to be left alone; 0 when it
+	// did not say.
+	RetryAfter time.Duration
 }
 
 // Error returns the words and the cause.
@@ -38,7 +44,9 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // E makes an Error.
-func E(code Code, message string, err error) *Error { return &Error{code, message, err} }
+func E(code Code, message string, err error) *Error {
+	return &Error{Code: code, Message: message, Err: err}
+}
 
 // ErrorCode returns the code of the first Error in err's chain, CodeInternal
 // for another error, "" for nil.
@@ -51,4 +59,14 @@ func ErrorCode(err error) Code {
 		return e.Code
 	}
 	return CodeInternal
+}
+
+// RetryAfter returns how long the other side asked to be left alone, 0 when it
+// did not say.
+func RetryAfter(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
 }
