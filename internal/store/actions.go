@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// InsertAction adds the action unless its key exists; inserted says which.
+func (t *Tx) InsertAction(a release.Action) (inserted bool, err error) {
+	res, err := t.tx.ExecContext(t.ctx, `
+		INSERT INTO actions (action_key, release_id, kind, state, detail, url, attempts, plan_json, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?) ON CONFLICT (action_key) DO NOTHING`,
+		a.Key, string(a.Release), string(a.Kind), string(a.State), a.Detail, a.URL, a.Attempts, millis(a.CreatedAt), millis(a.UpdatedAt))
+	if err != nil {
+		return false, fmt.Errorf("insert action %s: %w", a.Key, err)
+	}
+	return one(res, "insert action "+a.Key)
+}
+
+// UpdateAction writes state, detail, URL, attempts and UpdatedAt of an action
+// that is pending or waiting. A settled action never changes: changed is false
+// then.
+func (t *Tx) UpdateAction(a release.Action) (changed bool, err error) {
+	res, err := t.tx.ExecContext(t.ctx, `
+		UPDATE actions SET state = ?, detail = ?, url = ?, attempts = ?, updated_at = ?
+		WHERE action_key = ? AND state IN ('pending', 'waiting')`,
+		string(a.State), a.Detail, a.URL, a.Attempts, millis(a.UpdatedAt), a.Key)
+	if err != nil {
+		return false, fmt.Errorf("update action %s: %w", a.Key, err)
+	}
+	return one(res, "update action "+a.Key)
+}
+
+// SavePlan keeps what an action is about to do, before it does it, so that a
+// retry after a crash does the same and not something new.
+func (t *Tx) SavePlan(key string, plan any) error {
+	body, err := json.Marshal(plan)
+	if err != nil {
+		return fmt.Errorf("encode the plan of action %s: %w", key, err)
+	}
+	res, err := t.tx.ExecContext(t.ctx, `UPDATE actions SET plan_json = ? WHERE action_key = ?`, string(body), key)
+	if err != nil {
+		return fmt.Errorf("save the plan of action %s: %w", key, err)
+	}
+	if ok, err := one(res, "save the plan of action "+key); err != nil || ok {
+		return err
+	}
+	return release.E(release.CodeNotFound, "action "+key+" is not known", nil)
+}
+
+// Plan reads what SavePlan kept into plan; found is false when there is none.
+func (s *Store) Plan(ctx context.Context, key string, plan any) (found bool, err error) {
+	var body string
+	err = s.db.QueryRowContext(ctx, `SELECT plan_json FROM actions WHERE action_key = ?`, key).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) || (err == nil && body == "") {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the plan of action %s: %w", key, err)
+	}
+	if err := json.Unmarshal([]byte(body), plan); err != nil {
+		return false, fmt.Errorf("decode the plan of action %s: %w", key, err)
+	}
+	return true, nil
+}
+
+const selectActions = `SELECT action_key, release_id, kind, state, detail, url, attempts, created_at, updated_at FROM actions `
+
+// Actions answers with the actions of a release in the order they were made.
+func (s *Store) Actions(ctx context.Context, id release.ID) ([]release.Action, error) {
+	return readActions(ctx, s.db, id)
+}
+
+// Actions is Store.Actions inside the transaction.
+func (t *Tx) Actions(id release.ID) ([]release.Action, error) { return readActions(t.ctx, t.tx, id) }
+
+func readActions(ctx context.Context, q querier, id release.ID) ([]release.Action, error) {
+	rows, err := q.QueryContext(ctx, selectActions+`WHERE release_id = ? ORDER BY created_at, action_key`, string(id))
+	if err != nil {
+		return nil, fmt.Errorf("list the actions of release %s: %w", id, err)
+	}
+	defer rows.Close()
+	var out []release.Action
+	for rows.Next() {
+		a, err := scanAction(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list the actions of release %s: %w", id, err)
+		}
+		out = append(out, a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list the actions of release %s: %w", id, err)
+	}
+	return out, nil
+}
+
+// Action answers with one action, or CodeNotFound.
+func (s *Store) Action(ctx context.Context, key string) (release.Action, error) {
+	return readAction(ctx, s.db, key)
+}
+
+// Action is Store.Action inside the transaction.
+func (t *Tx) Action(key string) (release.Action, error) { return readAction(t.ctx, t.tx, key) }
+
+func readAction(ctx context.Context, q querier, key string) (release.Action, error) {
+	a, err := scanAction(q.QueryRowContext(ctx, selectActions+`WHERE action_key = ?`, key))
+	if errors.Is(err, sql.ErrNoRows) {
+		return release.Action{}, release.E(release.CodeNotFound, "action "+key+" is not known", nil)
+	}
+	if err != nil {
+		return release.Action{}, fmt.Errorf("read action %s: %w", key, err)
+	}
+	return a, nil
+}
+
+func scanAction(row scanner) (release.Action, error) {
+	var a release.Action
+	var id, kind, state string
+	var created, updated int64
+	if err := row.Scan(&a.Key, &id, &kind, &state, &a.Detail, &a.URL, &a.Attempts, &created, &updated); err != nil {
+		return release.Action{}, err
+	}
+	a.Release, a.Kind, a.State = release.ID(id), release.ActionKind(kind), release.ActionState(state)
+	a.CreatedAt, a.UpdatedAt = fromMillis(created), fromMillis(updated)
+	return a, nil
+}
+
+// one reports whether the statement touched a row.
+func one(res sql.Result, what string) (bool, error) {
+	n, err := res.RowsAffected()
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", what, err)
+	}
+	return n > 0, nil
+}

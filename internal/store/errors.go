@@ -1,0 +1,53 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// openError says in words why the database at path cannot be used.
+func openError(path string, err error) error {
+	code, why := explain(err)
+	return release.E(code, fmt.Sprintf("open the database %s: %s", path, why), err)
+}
+
+func explain(err error) (release.Code, string) {
+	switch {
+	case errors.Is(err, errLocked):
+		return release.CodeUnavailable, "another Watchtower has it open; stop that one first, or give each a file of its own"
+	case errors.Is(err, errNewerSchema):
+		return release.CodeInvalid, "this Watchtower is too old for it; run the newer version again, or restore a backup made before the upgrade"
+	case errors.Is(err, fs.ErrNotExist):
+		return release.CodeInvalid, "its directory does not exist"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return release.CodeUnavailable, "it cannot be written; check the owner and mode of the file and its directory"
+	}
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return release.CodeInternal, "something unforeseen"
+	}
+	switch e.Code() & 0xff { // the primary code without its extension
+	case lib.SQLITE_NOTADB:
+		return release.CodeInvalid, "the file is not a SQLite database"
+	case lib.SQLITE_CORRUPT:
+		return release.CodeInvalid, "the file is damaged; restore a backup"
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
+		return release.CodeUnavailable, "another program has it locked"
+	case lib.SQLITE_READONLY, lib.SQLITE_PERM:
+		return release.CodeUnavailable, "it is read-only; check the owner and mode of the file and its directory"
+	case lib.SQLITE_CANTOPEN:
+		return release.CodeInvalid, "it cannot be opened; is it a directory?"
+	case lib.SQLITE_FULL:
+		return release.CodeUnavailable, "the disk is full"
+	case lib.SQLITE_IOERR:
+		return release.CodeUnavailable, "the disk does not answer as it should"
+	}
+	return release.CodeInternal, "something unforeseen"
+}

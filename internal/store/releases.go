@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// Record is a release with what is known of it.
+type Record struct {
+	Release release.Release
+	Verdict release.Verdict // Pending before there is one
+	Policy  release.Policy
+	Live    bool // the verdict is not final yet
+}
+
+// Filter selects releases; empty fields select all.
+type Filter struct {
+	Namespace string
+	Workload  string // name of the Deployment
+	Verdict   release.VerdictKind
+	Live      *bool
+	Limit     int       // 100 when 0
+	Before    time.Time // seen before; the SeenAt of the last of a page gives the next
+}
+
+// SaveRelease inserts the release or writes it anew.
+func (t *Tx) SaveRelease(r release.Release, p release.Policy) error {
+	rel, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode release %s: %w", r.ID, err)
+	}
+	pol, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode the policy of release %s: %w", r.ID, err)
+	}
+	_, err = t.tx.ExecContext(t.ctx, `
+		INSERT INTO releases (id, cluster, namespace, workload, workload_uid, replicaset_uid, seen_at, release_json, policy_json)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET release_json = excluded.release_json, policy_json = excluded.policy_json`,
+		string(r.ID), r.Workload.Cluster, r.Workload.Namespace, r.Workload.Name, r.Workload.UID, r.ReplicaSet.UID,
+		millis(r.SeenAt), string(rel), string(pol))
+	if err != nil {
+		return fmt.Errorf("save release %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+const selectRecords = `
+	SELECT r.release_json, r.policy_json, coalesce(v.verdict_json, ''), coalesce(v.final, 0)
+	FROM releases r LEFT JOIN verdicts v ON v.release_id = r.id `
+
+// Release answers with the whole record, curves included, or CodeNotFound.
+func (s *Store) Release(ctx context.Context, id release.ID) (Record, error) {
+	return readRelease(ctx, s.db, id)
+}
+
+// Release is Store.Release inside the transaction.
+func (t *Tx) Release(id release.ID) (Record, error) { return readRelease(t.ctx, t.tx, id) }
+
+func readRelease(ctx context.Context, q querier, id release.ID) (Record, error) {
+	rec, err := scanRecord(q.QueryRowContext(ctx, selectRecords+`WHERE r.id = ?`, string(id)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Record{}, release.E(release.CodeNotFound, "release "+string(id)+" is not known", nil)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("read release %s: %w", id, err)
+	}
+	evidence, err := readEvidence(ctx, q, []release.ID{id}, true)
+	if err != nil {
+		return Record{}, err
+	}
+	rec.Verdict.Evidence = evidence[id]
+	return rec, nil
+}
+
+// Releases answers newest first, evidence without its curves.
+func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
+	var where []string
+	var args []any
+	cond := func(c string, arg any) { where, args = append(where, c), append(args, arg) }
+	if f.Namespace != "" {
+		cond("r.namespace = ?", f.Namespace)
+	}
+	if f.Workload != "" {
+		cond("r.workload = ?", f.Workload)
+	}
+	if f.Verdict != "" {
+		cond("coalesce(v.kind, 'pending') = ?", string(f.Verdict))
+	}
+	if f.Live != nil {
+		cond("coalesce(v.final, 0) = ?", boolInt(!*f.Live))
+	}
+	if !f.Before.IsZero() {
+		cond("r.seen_at < ?", millis(f.Before))
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 100
+	}
+	query := selectRecords
+	if len(where) > 0 {
+		query += "WHERE " + strings.Join(where, " AND ")
+	}
+	return s.records(ctx, query+` ORDER BY r.seen_at DESC, r.id LIMIT ?`, append(args, limit)...)
+}
+
+// Live answers with the releases of a cluster whose verdict is not final,
+// oldest first, evidence without its curves.
+func (s *Store) Live(ctx context.Context, cluster string) ([]Record, error) {
+	return s.records(ctx, selectRecords+`
+		WHERE r.cluster = ? AND coalesce(v.final, 0) = 0 ORDER BY r.seen_at, r.id`, cluster)
+}
+
+func (s *Store) records(ctx context.Context, query string, args ...any) ([]Record, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list releases: %w", err)
+	}
+	defer rows.Close()
+	var out []Record
+	var ids []release.ID
+	for rows.Next() {
+		rec, err := scanRecord(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list releases: %w", err)
+		}
+		out = append(out, rec)
+		ids = append(ids, rec.Release.ID)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list releases: %w", err)
+	}
+	rows.Close() // the next query needs the connection
+	evidence, err := readEvidence(ctx, s.db, ids, false)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].Verdict.Evidence = evidence[out[i].Release.ID]
+	}
+	return out, nil
+}
+
+// Judged answers with the last verdict of every release of a workload, by the
+// UID of its ReplicaSet.
+func (s *Store) Judged(ctx context.Context, cluster, workloadUID string) (map[string]release.VerdictKind, error) {
+	rows, err := s.db.QueryContext(ctx, `
+		SELECT r.replicaset_uid, v.kind FROM releases r JOIN verdicts v ON v.release_id = r.id
+		WHERE r.cluster = ? AND r.workload_uid = ?`, cluster, workloadUID)
+	if err != nil {
+		return nil, fmt.Errorf("list the verdicts of workload %s: %w", workloadUID, err)
+	}
+	defer rows.Close()
+	out := make(map[string]release.VerdictKind)
+	for rows.Next() {
+		var uid, kind string
+		if err := rows.Scan(&uid, &kind); err != nil {
+			return nil, fmt.Errorf("list the verdicts of workload %s: %w", workloadUID, err)
+		}
+		out[uid] = release.VerdictKind(kind)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list the verdicts of workload %s: %w", workloadUID, err)
+	}
+	return out, nil
+}
+
+type scanner interface{ Scan(dest ...any) error }
+
+func scanRecord(row scanner) (Record, error) {
+	var rec Record
+	var rel, pol, verdict string
+	var final bool
+	if err := row.Scan(&rel, &pol, &verdict, &final); err != nil {
+		return Record{}, err
+	}
+	if err := json.Unmarshal([]byte(rel), &rec.Release); err != nil {
+		return Record{}, fmt.Errorf("decode a release: %w", err)
+	}
+	if err := json.Unmarshal([]byte(pol), &rec.Policy); err != nil {
+		return Record{}, fmt.Errorf("decode the policy of release %s: %w", rec.Release.ID, err)
+	}
+	rec.Live = !final
+	rec.Verdict = release.Verdict{Release: rec.Release.ID, Kind: release.Pending}
+	if verdict != "" {
+		if err := json.Unmarshal([]byte(verdict), &rec.Verdict); err != nil {
+			return Record{}, fmt.Errorf("decode the verdict of release %s: %w", rec.Release.ID, err)
+		}
+	}
+	return rec, nil
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
