@@ -1,0 +1,164 @@
+// Package alertmanager posts alerts to every instance of an Alertmanager
+// cluster through its API v2.
+//
+// The request is five plain fields, so it is written here: the models of
+// Alertmanager bring forty packages of OpenAPI tooling with them.
+package alertmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/outbound"
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+const defaultTimeout = 5 * time.Second
+
+// Config says which instances there are and how to log in.
+type Config struct {
+	// URLs are the base URLs of all instances, without /api/v2.
+	URLs []string
+	// BearerTokenFile holds a token; empty: none is sent.
+	BearerTokenFile string
+	// Timeout bounds one post to one instance; 0: 5 s.
+	Timeout time.Duration
+	// Log gets a line when an instance stops or begins again to accept alerts
+	// while another one accepts them; nil: slog.Default.
+	Log *slog.Logger
+}
+
+// Sink posts alerts. It is safe for concurrent use.
+type Sink struct {
+	urls   []string
+	client *outbound.Client
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	broken map[string]bool // instances whose last post failed
+}
+
+// New returns a sink that does not connect before its first post.
+func New(cfg Config) (*Sink, error) {
+	if len(cfg.URLs) == 0 {
+		return nil, release.E(release.CodeInvalid, "alertmanager: no instance is named", nil)
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s := &Sink{
+		client: outbound.New(outbound.Config{
+			Service: "alertmanager", Scheme: "Bearer", SecretFile: cfg.BearerTokenFile, Timeout: cfg.Timeout,
+		}),
+		log:    cfg.Log,
+		broken: map[string]bool{},
+	}
+	for _, u := range cfg.URLs {
+		s.urls = append(s.urls, strings.TrimRight(u, "/"))
+	}
+	return s, nil
+}
+
+// Close drops idle connections.
+func (s *Sink) Close() { s.client.Close() }
+
+// alert is what the API takes: postableAlert of Alertmanager's openapi.yaml.
+type alert struct {
+	Labels       map[string]string `json:"labels"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	StartsAt     *time.Time        `json:"startsAt,omitempty"`
+	EndsAt       *time.Time        `json:"endsAt,omitempty"`
+	GeneratorURL string            `json:"generatorURL,omitempty"`
+}
+
+// Post sends the alerts to every instance at once and waits for all answers.
+// Posting the same alert again is harmless: its labels are its identity.
+//
+// It is an error, a *release.Error, if no instance accepted them:
+// CodeUnavailable or CodeRateLimited (with RetryAfter) where trying again may
+// help, CodeInvalid where every instance refused them for good. Instances that
+// fail while another one accepts are logged, since the instances tell each
+// other nothing of alerts.
+func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
+	if len(alerts) == 0 {
+		return nil
+	}
+	body := make([]alert, len(alerts))
+	for i, a := range alerts {
+		body[i] = alert{
+			Labels: a.Labels, Annotations: a.Annotations,
+			StartsAt: timestamp(a.StartsAt), EndsAt: timestamp(a.EndsAt), GeneratorURL: a.GeneratorURL,
+		}
+	}
+	errs := make([]error, len(s.urls))
+	var wg sync.WaitGroup
+	for i, u := range s.urls {
+		wg.Go(func() {
+			errs[i] = s.client.Do(ctx, fmt.Sprintf("post %d alerts", len(alerts)), http.MethodPost, u+"/api/v2/alerts", body, nil)
+		})
+	}
+	wg.Wait()
+	accepted := false
+	for _, err := range errs {
+		accepted = accepted || err == nil
+	}
+	if !accepted {
+		return whole(errs)
+	}
+	s.note(errs)
+	return nil
+}
+
+func timestamp(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// note logs instances whose state changed.
+func (s *Sink) note(errs []error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, err := range errs {
+		u := s.urls[i]
+		if (err != nil) == s.broken[u] {
+			continue
+		}
+		s.broken[u] = err != nil
+		if err != nil {
+			s.log.Warn("alertmanager instance does not accept alerts, another one does", "url", u, "err", err)
+		} else {
+			s.log.Info("alertmanager instance accepts alerts again", "url", u)
+		}
+	}
+}
+
+// whole makes one error of those of all instances: one that may pass wins over
+// one that will not, and the shortest wait counts.
+func whole(errs []error) error {
+	out := &release.Error{Code: release.CodeInvalid, Message: "no Alertmanager accepted the alerts", Err: errors.Join(errs...)}
+	for _, err := range errs {
+		switch code, after := release.ErrorCode(err), release.RetryAfter(err); code {
+		case release.CodeUnavailable, release.CodePartial:
+			out.Code, out.RetryAfter = release.CodeUnavailable, 0
+			return out
+		case release.CodeRateLimited:
+			if out.Code != code || after < out.RetryAfter {
+				out.RetryAfter = after
+			}
+			out.Code = code
+		}
+	}
+	return out
+}
