@@ -41,6 +41,8 @@ type Policy struct {
 	History time.Duration `json:"history"` // how far before the rollout the history arm reaches
 	// SourceGrace is how long a source may fail before the verdict is source_broken.
 	SourceGrace time.Duration `json:"source_grace"`
+	// ReadyWithin is how long the release's pods may take to the first one ready.
+	ReadyWithin time.Duration `json:"ready_within"`
 	// Alpha bounds the probability that a release that is no worse is called
 	// regressed, however often one looks; Beta that one worse than tolerated is
 	// called healthy.
@@ -78,6 +80,7 @@ func DefaultPolicy() Policy {
 		Warmup:          15 * time.Second,
 		History:         30 * time.Minute,
 		SourceGrace:     2 * time.Minute,
+		ReadyWithin:     5 * time.Minute,
 		Alpha:           0.001,
 		Beta:            0.05,
 		MinEffect:       0.1,

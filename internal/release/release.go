@@ -69,6 +69,9 @@ type Release struct {
 	Recreate   bool        `json:"recreate,omitempty"`  // strategy Recreate: the arms never run together
 	StartedAt  time.Time   `json:"started_at"`          // creation of the ReplicaSet
 	SeenAt     time.Time   `json:"seen_at"`
+	// HistoryUntil is where the history arm ends: StartedAt, or the start of a
+	// suspect version that ran just before.
+	HistoryUntil time.Time `json:"history_until"`
 	// Annotations of the Deployment under AnnotationPrefix, keys without it.
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// SupersededBy is the newer release that overtook this one.

@@ -57,7 +57,10 @@ type Verdict struct {
 	DecidedAt *time.Time `json:"decided_at"`
 	UpdatedAt time.Time  `json:"updated_at"`
 	// Summary is the verdict in one sentence for a person.
-	Summary  string     `json:"summary"`
+	Summary string `json:"summary"`
+	// Reason adds what the numbers do not show: the state that convicts, why the
+	// observation ended early, what is missing.
+	Reason   string     `json:"reason,omitempty"`
 	Needs    *Needs     `json:"needs,omitempty"`
 	Findings []Finding  `json:"findings,omitempty"`
 	Evidence []Evidence `json:"evidence"`

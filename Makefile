@@ -1,0 +1,53 @@
+SHELL := bash
+# Watchtower. `make help` lists what there is.
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+tool = $(GO) tool -modfile=tools/$(1)/go.mod
+
+.DEFAULT_GOAL := help
+.PHONY: help build test test-short lint fmt generate check bench demo
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build: ## bin/watchtower and bin/lab
+	@echo "building bin/watchtower and bin/lab (a few minutes the first time, while dependencies compile)"
+	$(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/watchtower ./cmd/watchtower
+	cd lab && $(GO) build -trimpath -o ../bin/lab ./cmd/lab
+	cd lab && $(GO) build -trimpath -o ../bin/webapp ./webapp
+
+test-short: ## all tests that need no cluster
+	@echo "testing the service, then the lab's own parts; no cluster is started"
+	$(GO) test -race ./...
+	cd lab && $(GO) test -short ./...
+
+test: build ## all tests: those of test-short, then the ones against a real cluster
+	@echo "testing the service"
+	$(GO) test -race ./...
+	@echo "testing against a real cluster; missing parts of it are compiled first (once, up to half an hour on two cores)"
+	bin/lab build
+	cd lab && $(GO) test -v -p 1 -timeout 45m ./... 2>&1 | grep -vE '^(=== (RUN|PAUSE|CONT)|\?)' ; test $${PIPESTATUS[0]} -eq 0
+
+lint: ## golangci-lint, with the rules of which room may import which
+	$(call tool,golangci-lint) run ./...
+	cd lab && $(GO) tool -modfile=../tools/golangci-lint/go.mod golangci-lint run -c ../.golangci.yml ./...
+
+fmt: ## gofumpt on everything
+	$(call tool,gofumpt) -w $(shell git ls-files '*.go' | grep -v _templ.go)
+
+generate: ## the files that are made from others
+	$(GO) generate ./...
+
+check: ## what a change must pass: format, vet, lint, dead code, generated files current
+	@echo "format"; test -z "$$($(call tool,gofumpt) -l $$(git ls-files '*.go' | grep -v _templ.go))" || { echo "run: make fmt"; exit 1; }
+	@echo "vet"; $(GO) vet ./... && cd lab && $(GO) vet ./...
+	@echo "lint"; $(MAKE) --no-print-directory lint
+	@echo "generated files"; $(MAKE) --no-print-directory generate && git diff --exit-code --stat -- '*_templ.go' '*.schema.json'
+	@echo "go.mod"; $(GO) mod tidy -diff && cd lab && $(GO) mod tidy -diff
+
+bench: ## figures, as ratios within one run
+	$(GO) test -run '^$$' -bench . -benchmem ./bench/... ./internal/...
+
+demo: build ## a bad release on a real cluster, caught and rolled back; DEMO_EXIT=1 ends after the story
+	bin/lab demo --watchtower bin/watchtower --webapp bin/webapp $(if $(DEMO_EXIT),--exit)

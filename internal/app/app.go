@@ -1,0 +1,197 @@
+// Package app wires the rooms together and owns their lifecycle: what is
+// acquired here is released here, in reverse order.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/watchtower-verify/watchtower/internal/api"
+	"github.com/watchtower-verify/watchtower/internal/config"
+	"github.com/watchtower-verify/watchtower/internal/kube"
+	"github.com/watchtower-verify/watchtower/internal/respond"
+	"github.com/watchtower-verify/watchtower/internal/store"
+	"github.com/watchtower-verify/watchtower/internal/verify"
+	"github.com/watchtower-verify/watchtower/internal/web"
+)
+
+// Options of Serve.
+type Options struct {
+	ConfigPath string
+	Version    string
+	Log        *slog.Logger
+	// Listening is called with the address once the API answers.
+	Listening func(addr net.Addr)
+	// Reload, when it receives, has the policies read again from ConfigPath.
+	Reload <-chan struct{}
+}
+
+// Serve runs Watchtower until ctx ends or a part of it cannot go on.
+func Serve(ctx context.Context, opt Options) error {
+	cfg, err := config.Load(opt.ConfigPath)
+	if err != nil {
+		return err
+	}
+	a, err := open(ctx, cfg, opt)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	return a.run(ctx)
+}
+
+// app is everything that runs.
+type app struct {
+	opt       Options
+	cfg       *config.Config
+	log       *slog.Logger
+	store     *store.Store
+	watcher   *kube.Watcher
+	responder *respond.Responder
+	verifier  *verify.Verifier
+	policies  *policies
+	server    *http.Server
+	listener  net.Listener
+	closers   []func()
+}
+
+func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err error) {
+	a := &app{opt: opt, cfg: cfg, log: opt.Log}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	// The port first: nothing is begun by a process that cannot serve.
+	a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; set `listen` to a free address", cfg.Listen, err)
+	}
+	a.onClose(func() { a.listener.Close() })
+	reg := newRegistry(opt.Version)
+
+	if a.store, err = store.Open(ctx, cfg.Store.Path, a.log); err != nil {
+		return nil, err
+	}
+	a.onClose(func() {
+		if err := a.store.Close(); err != nil {
+			a.log.Error("store not closed cleanly", "err", err)
+		}
+	})
+	client, err := kubeClient(cfg.Kubernetes)
+	if err != nil {
+		return nil, err
+	}
+	kubeConfig := kube.Config{Cluster: cfg.Cluster, Namespaces: cfg.Kubernetes.Namespaces}
+	actor := kube.NewActor(client, kubeConfig)
+
+	deps, err := responders(cfg, actor)
+	if err != nil {
+		return nil, err
+	}
+	if a.responder, err = respond.New(a.store, deps, a.log, reg); err != nil {
+		return nil, err
+	}
+	if err := a.openVerify(client, kubeConfig, reg); err != nil {
+		return nil, err
+	}
+	a.openServer(reg)
+	return a, nil
+}
+
+func (a *app) openVerify(client kubernetes.Interface, kubeConfig kube.Config, reg prometheus.Registerer) error {
+	source, err := newSource(a.cfg, reg)
+	if err != nil {
+		return err
+	}
+	images, err := newImages(a.cfg)
+	if err != nil {
+		return err
+	}
+	a.policies = newPolicies(a.cfg, reg)
+	// The watcher hands rollouts to the verifier, which asks the watcher how they
+	// stand: each holds the other through a small interface.
+	events := &rollouts{}
+	a.watcher = kube.NewWatcher(client, kubeConfig, events, a.log)
+	a.verifier = verify.New(
+		verify.Config{Cluster: a.cfg.Cluster, Tick: a.cfg.Tick, Lag: a.cfg.Prometheus.Lag},
+		verify.Deps{
+			Cluster: a.watcher, Source: source, Policies: a.policies, Images: images,
+			Recorder: &recorder{cluster: a.cfg.Cluster, store: a.store, responder: a.responder},
+			Log:      a.log, Registry: reg,
+		})
+	events.verifier = a.verifier
+	return nil
+}
+
+func (a *app) openServer(reg *prometheus.Registry) {
+	handler := api.New(api.Deps{
+		Releases: a.store,
+		Ready: map[string]func(context.Context) error{
+			"store": a.store.Ping,
+			"kubernetes": func(context.Context) error {
+				if !a.watcher.Synced() {
+					return errors.New("the caches of the cluster are not filled yet")
+				}
+				return nil
+			},
+		},
+		Registry: reg,
+		Pages:    web.New(web.Deps{Releases: a.store, PrometheusURL: a.cfg.Prometheus.URL}),
+		Version:  a.opt.Version,
+		Log:      a.log,
+	})
+	a.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+}
+
+// run starts the parts and waits for all of them.
+func (a *app) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return named("jobs", a.responder.Run(ctx)) })
+	g.Go(func() error { return named("verification", a.verifier.Run(ctx)) })
+	g.Go(func() error { return named("kubernetes", a.watcher.Run(ctx)) })
+	g.Go(func() error { return a.policies.follow(ctx, a.opt.Reload, a.opt.ConfigPath, a.log) })
+	g.Go(func() error {
+		if a.opt.Listening != nil {
+			a.opt.Listening(a.listener.Addr())
+		}
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			return named("http", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return a.server.Shutdown(stop)
+	})
+	return g.Wait()
+}
+
+func named(part string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+func (a *app) onClose(f func()) { a.closers = append(a.closers, f) }
+
+func (a *app) close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		a.closers[i]()
+	}
+}

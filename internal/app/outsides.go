@@ -1,0 +1,108 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/watchtower-verify/watchtower/internal/config"
+	"github.com/watchtower-verify/watchtower/internal/forge/gitea"
+	"github.com/watchtower-verify/watchtower/internal/kube"
+	"github.com/watchtower-verify/watchtower/internal/registry"
+	"github.com/watchtower-verify/watchtower/internal/respond"
+	"github.com/watchtower-verify/watchtower/internal/signal"
+	"github.com/watchtower-verify/watchtower/internal/sink/alertmanager"
+	promsource "github.com/watchtower-verify/watchtower/internal/source/prometheus"
+	"github.com/watchtower-verify/watchtower/rules"
+)
+
+func newRegistry(version string) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "watchtower_build_info", Help: "Always 1; the labels tell the version.",
+	}, []string{"version"})
+	info.WithLabelValues(version).Set(1)
+	reg.MustRegister(info)
+	return reg
+}
+
+// kubeClient finds the cluster: the kubeconfig that is named, else the service
+// account of the pod this runs in, else kubectl's default rules.
+func kubeClient(k config.Kubernetes) (kubernetes.Interface, error) {
+	cfg, err := kubeRESTConfig(k.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w; set kubernetes.kubeconfig, or run in a cluster with a service account", err)
+	}
+	cfg.UserAgent = "watchtower"
+	cfg.ContentType = "application/vnd.kubernetes.protobuf"
+	cfg.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	cfg.QPS, cfg.Burst = 50, 100
+	return kubernetes.NewForConfig(cfg)
+}
+
+func kubeRESTConfig(path string) (*rest.Config, error) {
+	if path == "" {
+		if cfg, err := rest.InClusterConfig(); err == nil {
+			return cfg, nil
+		}
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+}
+
+// newSource is the catalogue's reader over Prometheus.
+func newSource(cfg *config.Config, reg prometheus.Registerer) (*signal.Reader, error) {
+	catalogue, err := signal.Load(rules.Signals)
+	if err != nil {
+		return nil, err
+	}
+	p := cfg.Prometheus
+	c := promsource.Config{
+		URL: p.URL, BearerTokenFile: p.BearerTokenFile, Headers: p.Headers,
+		Timeout: p.Timeout, Concurrency: p.Concurrency,
+	}
+	if p.Basic != nil {
+		c.BasicUser, c.BasicPasswordFile = p.Basic.User, p.Basic.PasswordFile
+	}
+	querier, err := promsource.New(c, reg)
+	if err != nil {
+		return nil, err
+	}
+	return signal.NewReader(catalogue, querier, signal.Options{
+		Tick: cfg.Tick, Lag: p.Lag, ScrapeLookback: time.Minute, BatchSize: 500,
+	}), nil
+}
+
+func newImages(cfg *config.Config) (*registry.Resolver, error) {
+	return registry.New(registry.Config{
+		Hosts: cfg.Registry.Hosts, PlainHTTP: cfg.Registry.PlainHTTP,
+		Mirrors: cfg.Registry.Mirrors, Timeout: cfg.Registry.Timeout,
+	})
+}
+
+// responders are the outsides that actions reach; what is not configured is nil.
+func responders(cfg *config.Config, actor *kube.Actor) (respond.Deps, error) {
+	deps := respond.Deps{Cluster: actor, ExternalURL: cfg.ExternalURL}
+	if am := cfg.Alertmanager; am != nil {
+		sink, err := alertmanager.New(alertmanager.Config{URLs: am.URLs, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout})
+		if err != nil {
+			return deps, err
+		}
+		deps.Alerter = sink
+	}
+	if f := cfg.Forge; f != nil {
+		forge, err := gitea.New(gitea.Config{URL: f.URL, TokenFile: f.TokenFile, Repository: f.Repository, Timeout: f.Timeout})
+		if err != nil {
+			return deps, err
+		}
+		deps.Forge = forge
+	}
+	return deps, nil
+}

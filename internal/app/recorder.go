@@ -1,0 +1,102 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/respond"
+	"github.com/watchtower-verify/watchtower/internal/store"
+	"github.com/watchtower-verify/watchtower/internal/verify"
+)
+
+// recorder is what the loop calls to have things kept and acted on.
+type recorder struct {
+	cluster   string
+	store     *store.Store
+	responder *respond.Responder
+}
+
+var _ verify.Recorder = (*recorder)(nil)
+
+// Seen stores the release, and at first sight the audit row that says so.
+func (r *recorder) Seen(ctx context.Context, rel release.Release, p release.Policy) error {
+	return r.store.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Release(rel.ID)
+		first := release.ErrorCode(err) == release.CodeNotFound
+		if err != nil && !first {
+			return err
+		}
+		if err := tx.SaveRelease(rel, p); err != nil {
+			return err
+		}
+		if !first {
+			return nil
+		}
+		return tx.Audit(release.AuditRow{
+			At: time.Now(), Actor: "watchtower", Release: rel.ID, What: "release_seen", Outcome: "observing",
+			Why: "ReplicaSet " + rel.ReplicaSet.Name + " runs other images than the one it takes over from; autonomy is " + string(p.Autonomy),
+		})
+	})
+}
+
+func (r *recorder) Decide(ctx context.Context, rel release.Release, v release.Verdict, p release.Policy) error {
+	return r.responder.Decide(ctx, rel, v, p)
+}
+
+// Superseded resolves what still fires for the workload's earlier releases.
+func (r *recorder) Superseded(ctx context.Context, w release.Workload, by release.ID, why string) error {
+	firing, err := r.store.FiringAlerts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range firing {
+		if a.Release == by {
+			continue
+		}
+		rec, err := r.store.Release(ctx, a.Release)
+		if err != nil {
+			return err
+		}
+		if rec.Release.Workload.UID != w.UID {
+			continue
+		}
+		if err := r.responder.Closed(ctx, a.Release, why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recorder) Refused(ctx context.Context, id release.ID, what, why string) error {
+	return r.store.Write(ctx, func(tx *store.Tx) error {
+		return tx.Audit(release.AuditRow{
+			At: time.Now(), Actor: "watchtower", Release: id, What: what, Outcome: "refused", Why: why,
+		})
+	})
+}
+
+func (r *recorder) Live(ctx context.Context) ([]verify.Recorded, error) {
+	records, err := r.store.Live(ctx, r.cluster)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]verify.Recorded, 0, len(records))
+	for _, rec := range records {
+		out = append(out, verify.Recorded{Release: rec.Release, Policy: rec.Policy, Verdict: rec.Verdict})
+	}
+	return out, nil
+}
+
+func (r *recorder) Judged(ctx context.Context, w release.Workload) (map[string]release.VerdictKind, error) {
+	return r.store.Judged(ctx, r.cluster, w.UID)
+}
+
+// rollouts passes what the watcher sees to the verifier.
+type rollouts struct{ verifier *verify.Verifier }
+
+// Rollout passes a rollout on.
+func (h *rollouts) Rollout(r release.Rollout) { h.verifier.Rollout(r) }
+
+// Gone passes a deletion on.
+func (h *rollouts) Gone(w release.Workload) { h.verifier.Gone(w) }

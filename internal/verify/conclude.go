@@ -1,0 +1,200 @@
+package verify
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/judge"
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// conclude says what is known of a release now. It is a function of what the
+// verification holds and of the time; it changes nothing.
+func conclude(t *verification, now time.Time) release.Verdict {
+	v := release.Verdict{
+		Release: t.release.ID, Kind: release.Pending, UpdatedAt: now.UTC(), Threshold: 1 / t.policy.Alpha,
+	}
+	var a judge.Assessment
+	if t.judge != nil {
+		a = t.judge.Assess()
+		v.EValue = a.E
+		v.Findings = append(v.Findings, a.Findings...)
+		for _, note := range t.notes {
+			v.Findings = append(v.Findings, release.Finding{Kind: "measurement", Message: note})
+		}
+		v.Evidence = t.evidence(a)
+	}
+	if t.observed {
+		states, findings := podState(t.obs, t.release, t.policy, now)
+		v.Evidence = append(states, v.Evidence...)
+		v.Findings = append(v.Findings, findings...)
+		if len(states) > 0 {
+			return decide(v, t, release.Regressed, now, true, states[0].Reason)
+		}
+	}
+	over := !now.Before(t.release.StartedAt.Add(t.policy.Observe))
+	broken, why := t.sourceBroken(now)
+	switch {
+	case a.Regressed:
+		return decide(v, t, release.Regressed, a.RegressedAt, true, "")
+	case t.observed && !t.obs.Exists:
+		return decide(v, t, openKind(t), now, true, "the Deployment was deleted")
+	case broken:
+		return decide(v, t, release.SourceBroken, now, over, why)
+	case a.Healthy && t.observed && t.obs.Complete:
+		return decide(v, t, release.Healthy, now, over, "")
+	}
+	v.Needs = t.needs(a)
+	if over {
+		return decide(v, t, release.InsufficientData, now, true, t.lacking(a))
+	}
+	return decide(v, t, release.Pending, now, false, t.lacking(a))
+}
+
+// closed is the last word on a release that was overtaken: what was known of
+// it by then.
+func closed(t *verification, why string, now time.Time) release.Verdict {
+	v := conclude(t, now)
+	if v.Kind == release.Regressed {
+		return v
+	}
+	return decide(v, t, openKind(t), now, true, why)
+}
+
+// openKind is the verdict of an observation that ended early: healthy if it
+// was so far, else too little data.
+func openKind(t *verification) release.VerdictKind {
+	if t.last.Kind == release.Healthy {
+		return release.Healthy
+	}
+	return release.InsufficientData
+}
+
+func decide(v release.Verdict, t *verification, kind release.VerdictKind, at time.Time, final bool, why string) release.Verdict {
+	v.Kind, v.Final = kind, final
+	switch {
+	case kind != release.Healthy && kind != release.Regressed:
+	case t.last.Kind == kind && t.last.DecidedAt != nil:
+		v.DecidedAt = t.last.DecidedAt
+	default:
+		at = at.UTC()
+		v.DecidedAt = &at
+	}
+	v.Summary = release.Headline(t.release, v)
+	if why != "" {
+		v.Reason = why
+	}
+	return v
+}
+
+// sourceBroken reports that the metrics that should be there could not be had
+// for longer than the policy waits: reads fail, or a workload that has metrics
+// and ready pods shows none.
+func (t *verification) sourceBroken(now time.Time) (bool, string) {
+	grace := t.policy.SourceGrace
+	since := t.lastGood
+	if since.IsZero() {
+		since = t.release.SeenAt
+	}
+	if t.sourceErr != nil && now.Sub(since) >= grace {
+		return true, fmt.Sprintf("the metrics could not be read for %s: %v", now.Sub(since).Round(time.Second), t.sourceErr)
+	}
+	if !t.observed || readyCount(t.obs.Release.Pods)+readyCount(t.obs.Stable.Pods) == 0 {
+		return false, ""
+	}
+	fresh := t.lastFresh
+	if !t.everFresh {
+		if !t.hadHistory() {
+			return false, ""
+		}
+		fresh = t.release.SeenAt
+	}
+	if now.Sub(fresh) >= grace {
+		return true, fmt.Sprintf("the source answers, but has had no sample of this workload's pods for %s", now.Sub(fresh).Round(time.Second))
+	}
+	return false, ""
+}
+
+func (t *verification) hadHistory() bool {
+	for _, h := range t.history {
+		if h.Fresh {
+			return true
+		}
+	}
+	return false
+}
+
+// withCurves adds the curves, which only a verdict that is written down needs.
+func (t *verification) withCurves(v release.Verdict) release.Verdict {
+	v.Evidence = append([]release.Evidence(nil), v.Evidence...)
+	for i := range v.Evidence {
+		if c := t.curves[v.Evidence[i].Signal]; c != nil {
+			v.Evidence[i].Curve = c.export()
+		}
+	}
+	return v
+}
+
+// lacking says in words why there is no decision.
+func (t *verification) lacking(a judge.Assessment) string {
+	switch {
+	case t.sourceErr != nil:
+		return fmt.Sprintf("waiting for the metric source: %v", t.sourceErr)
+	case t.judge == nil && t.everFresh:
+		return "waiting for enough of a baseline"
+	case t.judge == nil:
+		return "the workload's pods export no request metrics that are known: measured are pod states only"
+	case requests(a) == 0:
+		return "no request reached the release's pods"
+	case t.release.Previous == nil:
+		return "a first deployment has nothing to be compared with"
+	case t.observed && !t.obs.Complete && a.Healthy:
+		return "the numbers are sound; the rollout is not complete"
+	default:
+		return ""
+	}
+}
+
+func requests(a judge.Assessment) int64 {
+	var n int64
+	for _, s := range a.Signals {
+		n = max(n, s.Release.Total)
+	}
+	return n
+}
+
+// needs is how much more data a decision takes, and how long that is at the
+// traffic of the last minute or so.
+func (t *verification) needs(a judge.Assessment) *release.Needs {
+	if a.Needs == nil {
+		return nil
+	}
+	n := *a.Needs
+	if t.lastPacing.requests > 0 && t.lastPacing.seconds > 0 {
+		rate := float64(t.lastPacing.requests) / t.lastPacing.seconds
+		n.Within = time.Duration(float64(n.Requests) / rate * float64(time.Second)).Round(time.Second)
+	}
+	return &n
+}
+
+// evidence puts the judge's results into the report's form.
+func (t *verification) evidence(a judge.Assessment) []release.Evidence {
+	out := make([]release.Evidence, 0, len(a.Signals))
+	for _, s := range a.Signals {
+		e, h := s.E, s.HealthyE
+		base := s.Stable
+		if s.Baseline == release.ArmHistory {
+			base = s.History
+		}
+		ev := release.Evidence{
+			Signal: s.Name, Baseline: s.Baseline, EValue: &e, HealthyEValue: &h, Unit: release.UnitRatio,
+			BaselineValue: base.Ratio(), ReleaseValue: s.Release.Ratio(), Release: s.Release, Stable: base,
+			Effect: s.Effect, Dialect: t.dialect, Queries: t.queries,
+		}
+		if t.latency != nil {
+			t.latency.describe(&ev, t.curves[s.Name])
+		}
+		out = append(out, ev)
+	}
+	return out
+}

@@ -1,0 +1,190 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/judge"
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal"
+)
+
+const (
+	// latencyDelta is the slow-down that is worth finding: a request counts as
+	// slow in the release above (1+latencyDelta) × the baseline's quantile.
+	latencyDelta = 0.2
+	// latencyMinimum is how many requests of a baseline fix its quantiles.
+	latencyMinimum = 200
+	// latencyPatienceTicks is how long a baseline without history is waited for.
+	latencyPatienceTicks = 12
+)
+
+// latency turns histograms into "slower than" counts. Its thresholds are
+// frozen from the baseline before the first tick that counts.
+type latency struct {
+	bounds    []float64
+	quantiles []quantile
+	// firstSeen is when each release pod's first requests were counted: its
+	// warm-up runs from there, the same live and in replay.
+	firstSeen map[string]time.Time
+}
+
+type quantile struct {
+	signal       string
+	p            float64
+	below, above float64 // b⁻ and b⁺, seconds
+	value        float64 // the baseline's quantile, seconds
+}
+
+var latencyQuantiles = []quantile{
+	{signal: release.SignalLatencyP50, p: 0.5},
+	{signal: release.SignalLatencyP90, p: 0.9},
+	{signal: release.SignalLatencyP99, p: 0.99},
+}
+
+// newLatency freezes thresholds from baseline readings; nil where they hold too
+// few requests.
+func newLatency(readings []signal.Reading) *latency {
+	var bounds, counts []float64
+	for _, rd := range readings {
+		if rd.Latency == nil {
+			continue
+		}
+		h := rd.Latency.Stable
+		if bounds == nil && len(h.Bounds) > 0 {
+			bounds, counts = h.Bounds, make([]float64, len(h.Counts))
+		}
+		if !slices.Equal(bounds, h.Bounds) {
+			continue
+		}
+		for i, c := range h.Counts {
+			counts[i] += c
+		}
+	}
+	if sum(counts) < latencyMinimum {
+		return nil
+	}
+	l := &latency{bounds: bounds, firstSeen: map[string]time.Time{}}
+	for _, q := range latencyQuantiles {
+		var ok bool
+		if q.below, q.above, ok = judge.Thresholds(bounds, counts, q.p, latencyDelta); ok {
+			q.value = quantileOrZero(bounds, counts, q.p)
+			l.quantiles = append(l.quantiles, q)
+		}
+	}
+	if len(l.quantiles) == 0 {
+		return nil
+	}
+	return l
+}
+
+// history is the windows before the rollout, counted against one quantile's b⁻.
+func (l *latency) history(readings []signal.Reading, q quantile) []release.Count {
+	var out []release.Count
+	for _, rd := range readings {
+		if rd.Latency != nil {
+			out = append(out, slower(rd.Latency.Stable.Bounds, rd.Latency.Stable.Counts, q.below))
+		}
+	}
+	return out
+}
+
+// latencyTick is one tick of every quantile, with the values for the curves.
+type latencyTick struct {
+	ticks  map[string]judge.Tick
+	values map[string][2]float64 // release and stable quantile, seconds
+}
+
+func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Time) latencyTick {
+	out := latencyTick{ticks: map[string]judge.Tick{}, values: map[string][2]float64{}}
+	warm := make([]float64, len(pair.Release.Counts))
+	pods := map[string][]float64{}
+	for name, counts := range pair.Release.Pods {
+		if sum(counts) == 0 {
+			continue
+		}
+		first, known := l.firstSeen[name]
+		if !known {
+			first = at
+			l.firstSeen[name] = at
+		}
+		if at.Sub(first) < warmup {
+			continue
+		}
+		pods[name] = counts
+		for i, c := range counts {
+			warm[i] += c
+		}
+	}
+	for _, q := range l.quantiles {
+		k := judge.Tick{
+			Release: slower(pair.Release.Bounds, warm, q.above),
+			Stable:  slower(pair.Stable.Bounds, pair.Stable.Counts, q.below),
+			Pods:    make(map[string]release.Count, len(pods)),
+		}
+		for name, counts := range pods {
+			k.Pods[name] = slower(pair.Release.Bounds, counts, q.above)
+		}
+		out.ticks[q.signal] = k
+		out.values[q.signal] = [2]float64{
+			quantileOrZero(pair.Release.Bounds, warm, q.p),
+			quantileOrZero(pair.Stable.Bounds, pair.Stable.Counts, q.p),
+		}
+	}
+	return out
+}
+
+// slower counts the requests above a bucket boundary.
+func slower(bounds, counts []float64, threshold float64) release.Count {
+	var c release.Count
+	for i, n := range counts {
+		c.Total += int64(math.Round(n))
+		if bounds[i] > threshold*(1+1e-9) {
+			c.Bad += int64(math.Round(n))
+		}
+	}
+	return c
+}
+
+func quantileOrZero(bounds, counts []float64, p float64) float64 {
+	if sum(counts) == 0 {
+		return 0
+	}
+	if v := judge.Quantile(bounds, counts, p); !math.IsNaN(v) && !math.IsInf(v, 0) {
+		return v
+	}
+	return 0
+}
+
+func sum(xs []float64) float64 {
+	s := 0.0
+	for _, x := range xs {
+		s += x
+	}
+	return s
+}
+
+// describe turns an evidence of shares slower than a threshold into seconds:
+// the quantiles of both arms over the whole observation, with the thresholds
+// in words.
+func (l *latency) describe(e *release.Evidence, c *curve) {
+	for _, q := range l.quantiles {
+		if q.signal != e.Signal {
+			continue
+		}
+		e.Unit = release.UnitSeconds
+		e.Reason = fmt.Sprintf("%s of the release's requests took longer than %s; %s of the baseline's took longer than %s",
+			release.Percent(e.Release.Ratio()), release.Seconds(q.above), release.Percent(e.Stable.Ratio()), release.Seconds(q.below))
+		e.ReleaseValue, e.BaselineValue = 0, q.value
+		if c == nil {
+			return
+		}
+		rel, stable := c.means()
+		e.ReleaseValue = rel
+		if e.Baseline == release.ArmStable && stable > 0 {
+			e.BaselineValue = stable
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package verify
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal"
+)
+
+// saveEvery is how often the numbers of an undecided release are written down
+// for those who look; a change of verdict is written at once.
+const saveEvery = 10 * time.Second
+
+// Tick counts and judges every live release once. The source is read with no
+// lock held, so a slow one delays nothing but the numbers.
+func (v *Verifier) Tick(ctx context.Context, now time.Time) {
+	start := time.Now()
+	defer func() { v.metrics.tickSeconds.Observe(time.Since(start).Seconds()) }()
+
+	v.readHistories(ctx)
+	subjects := v.subjects(func(t *verification) bool { return t.historyKnown })
+	results := v.source.Read(ctx, now, subjects)
+	if ctx.Err() != nil {
+		return // what a stopping process reads is not evidence of anything
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range subjects {
+		t, live := v.live[s.ID]
+		res, ok := results[s.ID]
+		if !live || !ok || t.ending != nil {
+			continue
+		}
+		if res.Err != nil {
+			v.metrics.sourceErrors.WithLabelValues(string(release.ErrorCode(res.Err))).Inc()
+		}
+		v.observe(t)
+		t.take(res, now)
+		v.say(ctx, t, conclude(t, now))
+	}
+}
+
+// readHistories fetches what went before for releases that lack it. A failure
+// is the source's, and leaves the release for the next tick.
+func (v *Verifier) readHistories(ctx context.Context) {
+	lacking := v.subjects(func(t *verification) bool { return !t.historyKnown })
+	byLength := map[time.Duration][]signal.Subject{}
+	v.mu.Lock()
+	for _, s := range lacking {
+		if t, ok := v.live[s.ID]; ok {
+			s.StartedAt = t.release.HistoryUntil
+			byLength[t.policy.History] = append(byLength[t.policy.History], s)
+		}
+	}
+	v.mu.Unlock()
+	for length, subjects := range byLength {
+		results := v.source.History(ctx, subjects, length)
+		if ctx.Err() != nil {
+			return
+		}
+		v.mu.Lock()
+		for _, s := range subjects {
+			if t, ok := v.live[s.ID]; ok {
+				t.takeHistory(results[s.ID])
+			}
+		}
+		v.mu.Unlock()
+	}
+}
+
+func (t *verification) takeHistory(res signal.Result) {
+	if res.Err != nil {
+		t.sourceErr = res.Err
+		return
+	}
+	t.history, t.historyKnown = res.Readings, true
+}
+
+// subjects lists the live releases that pass keep, in a stable order.
+func (v *Verifier) subjects(keep func(*verification) bool) []signal.Subject {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := make([]signal.Subject, 0, len(v.live))
+	for _, t := range v.live {
+		if t.ending == nil && keep(t) {
+			out = append(out, t.subject())
+		}
+	}
+	slices.SortFunc(out, func(a, b signal.Subject) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return out
+}
+
+// observe refreshes what the cluster shows of a release; v.mu is held.
+func (v *Verifier) observe(t *verification) {
+	if obs, ok := v.cluster.Observe(t.release.ID); ok {
+		t.obs, t.observed = obs, true
+	}
+}
+
+// say records a verdict where it changed or is due; v.mu is held.
+func (v *Verifier) say(ctx context.Context, t *verification, verdict release.Verdict) {
+	if verdict.Final {
+		v.finish(ctx, t, verdict)
+		return
+	}
+	changed := verdict.Kind != t.last.Kind
+	if !changed && verdict.UpdatedAt.Sub(t.lastSaved) < saveEvery {
+		return
+	}
+	if err := v.recorder.Decide(ctx, t.release, t.withCurves(verdict), t.policy); err != nil {
+		v.log.Error("verdict not recorded; trying again", append(logRelease(t.release), "err", err)...)
+		return
+	}
+	if changed {
+		v.log.Info("verdict", append(logRelease(t.release), "verdict", string(verdict.Kind), "summary", verdict.Summary)...)
+	}
+	t.last, t.lastSaved = verdict, verdict.UpdatedAt
+}
+
+// finish records the last word on a release and stops following it. Until the
+// store has taken it the release stays live and is tried again; v.mu is held.
+func (v *Verifier) finish(ctx context.Context, t *verification, verdict release.Verdict) {
+	t.ending = &verdict
+	if err := v.recorder.Decide(ctx, t.release, t.withCurves(verdict), t.policy); err != nil {
+		v.log.Error("final verdict not recorded; trying again", append(logRelease(t.release), "err", err)...)
+		return
+	}
+	v.log.Info("verdict is final", append(logRelease(t.release), "verdict", string(verdict.Kind), "summary", verdict.Summary)...)
+	v.untrack(t.release.ID)
+}
+
+// watchStates looks every second at what needs no counting: pod states, digests
+// that became known, Deployments that went, verdicts still to be stored.
+func (v *Verifier) watchStates(ctx context.Context, now time.Time) {
+	v.mu.Lock()
+	for _, t := range v.live {
+		if t.ending != nil {
+			v.finish(ctx, t, *t.ending)
+			continue
+		}
+		v.observe(t)
+		if !t.observed {
+			continue
+		}
+		v.identify(ctx, t)
+		if verdict := conclude(t, now); verdict.Final {
+			v.finish(ctx, t, verdict)
+		}
+	}
+	restarts := v.movedTags(now)
+	v.mu.Unlock()
+	for _, r := range restarts {
+		v.beginMovedTag(ctx, r)
+	}
+}
+
+// identify writes down the digests as soon as the pods run them; v.mu is held.
+func (v *Verifier) identify(ctx context.Context, t *verification) {
+	r := t.release
+	r.ReplicaSet.Images = withDigests(r.ReplicaSet.Images, t.obs.Release.Pods)
+	if r.Previous != nil {
+		prev := *r.Previous
+		prev.Images = withDigests(prev.Images, t.obs.Stable.Pods)
+		r.Previous = &prev
+	}
+	if sameIdentity(r, t.release) {
+		return
+	}
+	if err := v.recorder.Seen(ctx, r, t.policy); err != nil {
+		v.log.Error("digests not recorded; trying again", append(logRelease(r), "err", err)...)
+		return
+	}
+	t.release = r
+	v.resolveLater(r)
+}
+
+func sameIdentity(a, b release.Release) bool {
+	same := slices.Equal(a.ReplicaSet.Images, b.ReplicaSet.Images)
+	if a.Previous != nil && b.Previous != nil {
+		same = same && slices.Equal(a.Previous.Images, b.Previous.Images)
+	}
+	return same
+}
