@@ -1,0 +1,77 @@
+package judge
+
+import (
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// Config is what a policy asks of the judge. Values that make no sense (an
+// error probability outside (0,1), a negative effect) are replaced by those of
+// release.DefaultPolicy, so that a Judge always works.
+type Config struct {
+	// Alpha bounds the probability that a release that is no worse is called
+	// regressed, over all looks; Beta the same for a harmful one called healthy.
+	Alpha, Beta float64
+	// MinEffect δ: relative harm up to 1+δ is tolerated.
+	MinEffect float64
+	// HealthyRatio and HealthyIncrease say what is tolerated when health is to be
+	// shown: the larger of ratio × baseline and baseline + increase.
+	HealthyRatio, HealthyIncrease float64
+}
+
+// Signal declares one test before its first tick: the proportion of bad
+// requests among all.
+type Signal struct {
+	Name string
+	// Weight is the signal's share of the error probability; weights are scaled
+	// to sum to 1 over the declared signals.
+	Weight float64
+	// History is tick-long windows before the rollout, oldest first, of the
+	// workload as a whole. It may be empty.
+	History []release.Count
+	// Required signals must be shown healthy before the release is.
+	Required bool
+}
+
+// Tick is what one signal counted in one tick. For latency, Bad of Release may
+// be counted against another threshold than Bad of Stable (see Thresholds).
+type Tick struct {
+	Release, Stable release.Count
+	// Pods of the release arm; their sum is Release. May be nil when unknown.
+	Pods map[string]release.Count
+}
+
+// Assessment is the judge's answer now.
+type Assessment struct {
+	// E is the weighted mean of the signals' current e-values; Threshold is 1/α.
+	E, Threshold float64
+	// Regressed latches at the tick at which E crosses Threshold with the excess
+	// in more than one pod; RegressedAt is that tick.
+	Regressed   bool
+	RegressedAt time.Time
+	// Healthy holds now: every required signal has HealthyE ≥ 1/β and nothing
+	// regressed. It is not latched. Without required signals it is never true.
+	Healthy bool
+	// Needs estimates what a decision would still take; nil once there is one.
+	Needs    *release.Needs
+	Signals  []SignalResult    // in the order declared
+	Findings []release.Finding // single bad pods among sound ones
+}
+
+// SignalResult is what one signal says.
+type SignalResult struct {
+	Name string
+	// E combines EStable and EHistory against "no worse than the baseline times
+	// 1+δ"; HealthyE is against "worse than tolerated". All at most 1e300.
+	E, EStable, EHistory, HealthyE float64
+	// Baseline is the arm that carries more of the evidence.
+	Baseline release.Arm
+	// Counts over all ticks so far, and of the windows before the rollout.
+	Release, Stable, History release.Count
+	// Effect is the relative risk against Baseline; nil without data in either.
+	Effect *release.Effect
+	// Dispersion is φ: how many times more the counts scatter than independent
+	// requests would (upper 90 % bound; 1 at least).
+	Dispersion float64
+}

@@ -1,0 +1,96 @@
+package judge
+
+import "math"
+
+const maxExperts = 8
+
+// Capital handed out at the first tick with evidence, and how slowly the rest
+// follows (in ticks with evidence). Half at once costs ln 2 against a process
+// that knows that harm begins with the rollout; what is kept back catches harm
+// that begins later, when capital that was at stake from the start is spent.
+const (
+	firstShare  = 0.5
+	reserveTick = 20.0
+)
+
+// wealth is an e-process: a mixture over experts and over the tick at which
+// each begins to play. Each expert's increment must be the logarithm of a
+// variable with expectation at most 1 under the null, given the past; then
+// reserve + Σ wealth is a non-negative supermartingale that starts at 1.
+// All in logarithms, so that no length of run overflows.
+type wealth struct {
+	experts int
+	played  int // ticks with evidence
+	reserve float64
+	log     [maxExperts]float64
+	cap     float64 // upper limit of logE; +Inf for none
+}
+
+func newWealth(experts int) wealth {
+	w := wealth{experts: experts, reserve: 1, cap: math.Inf(1)}
+	for j := range experts {
+		w.log[j] = math.Inf(-1)
+	}
+	return w
+}
+
+// step plays one tick with evidence: increments[j] is ln of expert j's factor.
+func (w *wealth) step(increments *[maxExperts]float64) {
+	left := (1 - firstShare) * reserveTick / (reserveTick + float64(w.played))
+	stake := math.Log((w.reserve - left) / float64(w.experts))
+	w.reserve = left
+	w.played++
+	for j := range w.experts {
+		w.log[j] = logAdd(w.log[j], stake) + increments[j]
+	}
+	if w.cap < math.Inf(1) {
+		if over := w.logE() - w.cap; over > 0 {
+			// Giving capital away keeps a supermartingale one.
+			for j := range w.experts {
+				w.log[j] -= over
+			}
+		}
+	}
+}
+
+// logE is the logarithm of the e-value now.
+func (w *wealth) logE() float64 {
+	top := math.Log(w.reserve)
+	first := top
+	for j := range w.experts {
+		top = math.Max(top, w.log[j])
+	}
+	sum := math.Exp(first - top)
+	for j := range w.experts {
+		if d := w.log[j] - top; d > -40 {
+			sum += math.Exp(d)
+		}
+	}
+	return top + math.Log(sum)
+}
+
+// logAdd is ln(e^a + e^b).
+func logAdd(a, b float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	if d := b - a; d > -40 {
+		return a + math.Log1p(math.Exp(d))
+	}
+	return a
+}
+
+// logMeanExp is ln of the mean of e^x.
+func logMeanExp(x []float64) float64 {
+	total := math.Inf(-1)
+	for _, v := range x {
+		total = logAdd(total, v)
+	}
+	return total - math.Log(float64(len(x)))
+}
+
+// expCapped is e^x, at most 1e300 so that sums of it stay finite.
+func expCapped(x float64) float64 {
+	const top = 690.7755278982137 // ln 1e300
+	return math.Exp(math.Min(x, top))
+}
