@@ -1,0 +1,224 @@
+package release
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// HeadlineLimit is how many characters Headline answers at most.
+const HeadlineLimit = 120
+
+// Headline says in one line what became of a release, as in "shop/webapp v2 →
+// v3 regressed: error ratio 0.1 % → 4.9 %".
+func Headline(rel Release, v Verdict) string {
+	head := OneLine(rel.Workload.String(), 50) + " " + VersionStep(rel) + " "
+	switch v.Kind {
+	case Healthy:
+		head += "is healthy"
+	case Regressed:
+		head += "regressed"
+		if w := worst(v.Evidence); w != nil {
+			head += ": " + change(*w)
+		}
+	case InsufficientData:
+		head += "could not be judged"
+		if v.Needs != nil && v.Needs.Requests > 0 {
+			head += ": " + Integer(v.Needs.Requests) + " more requests needed"
+		}
+	case SourceBroken:
+		head += "cannot be judged: its measurements are not to be had"
+	default:
+		head += "is being watched"
+	}
+	return OneLine(head, HeadlineLimit)
+}
+
+// VersionStep names what changed, as in "v2 → v3"; by digest where the tag
+// stayed the same, and the new version alone at a first deployment.
+func VersionStep(rel Release) string {
+	changed := rel.Changed()
+	if len(changed) == 0 {
+		changed = rel.ReplicaSet.Images
+	}
+	to := Version(changed)
+	if rel.Previous == nil {
+		return OneLine(to, 40)
+	}
+	before := imagesOf(rel.Previous.Images, changed)
+	from := Version(before)
+	if from == to {
+		if f, t := digests(before), digests(changed); f != "" && t != "" && f != t {
+			from, to = f, t
+		}
+	}
+	if from == "" {
+		from = "(new)"
+	}
+	return OneLine(from, 20) + " → " + OneLine(to, 20)
+}
+
+func imagesOf(all, containers []Image) []Image {
+	var out []Image
+	for _, c := range containers {
+		for _, im := range all {
+			if im.Container == c.Container {
+				out = append(out, im)
+			}
+		}
+	}
+	return out
+}
+
+func digests(images []Image) string {
+	var parts []string
+	for _, im := range images {
+		if im.Digest != "" {
+			parts = append(parts, shortDigest(im.Digest))
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// worst is the evidence that says most against the release: a state first,
+// then the largest e-value.
+func worst(evidence []Evidence) *Evidence {
+	var w *Evidence
+	for i := range evidence {
+		e := &evidence[i]
+		switch {
+		case e.EValue == nil && e.Baseline == BaselineNone && e.Reason != "":
+			return e
+		case e.EValue == nil:
+		case w == nil || *e.EValue > *w.EValue:
+			w = e
+		}
+	}
+	return w
+}
+
+func change(e Evidence) string {
+	if e.EValue == nil {
+		return OneLine(e.Reason, 70)
+	}
+	return SignalName(e.Signal) + " " + value(e.BaselineValue, e.Unit) + " → " + value(e.ReleaseValue, e.Unit)
+}
+
+// SignalName is a signal's name for people.
+func SignalName(signal string) string {
+	switch signal {
+	case SignalErrorRatio:
+		return "error ratio"
+	case SignalLatencyP50:
+		return "median latency"
+	case SignalLatencyP90:
+		return "p90 latency"
+	case SignalLatencyP99:
+		return "p99 latency"
+	case SignalPodState:
+		return "pod state"
+	}
+	return OneLine(signal, 40)
+}
+
+// EvidenceSentence says what one signal shows, as in "error ratio 4.9 % (31 of
+// 634) against 0.1 % (2 of 1,890) in the stable pods; 38 times as high (12 to
+// 160); e-value 5.2e3".
+func EvidenceSentence(e Evidence) string {
+	if e.EValue == nil && e.Baseline == BaselineNone {
+		if e.Reason == "" {
+			return SignalName(e.Signal) + ": nothing was measured"
+		}
+		return SignalName(e.Signal) + ": " + OneLine(e.Reason, 300)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s%s", SignalName(e.Signal), value(e.ReleaseValue, e.Unit), counted(e.Release, e))
+	if where := baseline(e.Baseline); where != "" {
+		fmt.Fprintf(&b, " against %s%s %s", value(e.BaselineValue, e.Unit), counted(e.Stable, e), where)
+	}
+	if e.Effect != nil {
+		b.WriteString("; " + effect(*e.Effect, e.Unit))
+	}
+	if e.EValue != nil {
+		b.WriteString("; e-value " + EValue(*e.EValue))
+	}
+	if e.Reason != "" {
+		b.WriteString("; " + OneLine(e.Reason, 300))
+	}
+	return b.String()
+}
+
+// counted adds the counts behind a value. Those of a latency are of requests
+// slower than a threshold, which its Reason tells.
+func counted(c Count, e Evidence) string {
+	switch {
+	case c.Total == 0:
+		return " (no requests)"
+	case e.Unit == UnitSeconds:
+		return " (" + Integer(c.Total) + " requests)"
+	}
+	return " (" + Integer(c.Bad) + " of " + Integer(c.Total) + ")"
+}
+
+func baseline(a Arm) string {
+	switch a {
+	case ArmStable:
+		return "in the stable pods"
+	case ArmHistory:
+		return "before the rollout"
+	case ArmPeers:
+		return "in the other workloads"
+	case BaselineAbsolute:
+		return "allowed"
+	}
+	return ""
+}
+
+func effect(e Effect, unit Unit) string {
+	what := " times as high"
+	if unit == UnitSeconds {
+		what = " times as many slow requests"
+	}
+	interval := Times(e.Low) + " to " + Times(e.High)
+	if e.High >= unbounded || math.IsNaN(e.High) {
+		interval = "at least " + Times(e.Low)
+	}
+	if e.Ratio >= unbounded || math.IsNaN(e.Ratio) {
+		return interval + what
+	}
+	return Times(e.Ratio) + what + " (" + interval + ")"
+}
+
+func value(x float64, unit Unit) string {
+	switch unit {
+	case UnitRatio:
+		return Percent(x)
+	case UnitSeconds:
+		return Seconds(x)
+	}
+	return Times(x)
+}
+
+// OneLine makes text from outside fit to be shown: one line without control
+// and direction characters, cut to limit characters.
+func OneLine(s string, limit int) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range strings.ToValidUTF8(s, "") {
+		switch {
+		case r < ' ' || (r >= 0x7f && r < 0xa0), r == 0x2028, r == 0x2029:
+			r = ' '
+		case r >= 0x200b && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2060 && r <= 0x206f, r == 0xfeff:
+			continue // invisible, or turns the direction of the text
+		}
+		if n++; n > limit {
+			cut := []rune(b.String())
+			return string(cut[:max(limit-1, 0)]) + "…"
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
