@@ -1,0 +1,40 @@
+// Package wire holds the answers of the HTTP API as its server writes and its
+// clients read them.
+package wire
+
+import (
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// Paths of the operations.
+const (
+	ReleasesPath = "/api/v1/releases"
+	// MaxLimit is how many releases one answer may be asked for.
+	MaxLimit = 500
+)
+
+// Summary is one release of a list; its evidence has no curves.
+type Summary struct {
+	Release release.Release `json:"release"`
+	Verdict release.Verdict `json:"verdict"`
+	Live    bool            `json:"live" doc:"The release is still being watched."`
+}
+
+// List is the answer to a list of releases, newest first.
+type List struct {
+	Releases []Summary `json:"releases" nullable:"false"`
+	// NextBefore is the cursor of the next page; absent on the last one.
+	NextBefore *time.Time `json:"next_before,omitempty" doc:"Give this as 'before' to read on; absent at the end of the list."`
+}
+
+// Detail is all that is known of one release.
+type Detail struct {
+	Release release.Release    `json:"release"`
+	Verdict release.Verdict    `json:"verdict" doc:"With evidence, curves and queries."`
+	Policy  release.Policy     `json:"policy" doc:"The policy in force for this release; durations in nanoseconds."`
+	Live    bool               `json:"live" doc:"The release is still being watched."`
+	Actions []release.Action   `json:"actions" nullable:"false" doc:"What was done because of the verdict, oldest first."`
+	Audit   []release.AuditRow `json:"audit" nullable:"false" doc:"Decisions and refusals with their reasons, oldest first."`
+}
