@@ -253,6 +253,10 @@ func (k *checker) host(path, text string) {
 			host = ""
 		}
 	}
+	if strings.Contains(text, "@") {
+		k.at(path, "this is no host: write host or host:port, without user and password")
+		return
+	}
 	_, ipErr := netip.ParseAddr(strings.Trim(host, "[]"))
 	if ipErr != nil && !hostName.MatchString(host) {
 		k.at(path, "%q is no host: write host or host:port, without http://", text)

@@ -73,6 +73,7 @@ func shortDuration(d time.Duration) string {
 
 // patch checks one policy of the file.
 func (k *checker) patch(path string, p *Patch) {
+	before := len(k.list)
 	for key, d := range p.durations() {
 		if *d != nil {
 			if err := checkDuration(key, **d); err != nil {
@@ -98,13 +99,20 @@ func (k *checker) patch(path string, p *Patch) {
 	}
 	k.signals(join(path, "signals"), p.Signals)
 
-	// What is given must also fit what it is laid over.
-	whole := k.c.Policy
-	if path != "policy" {
-		whole = overlay(k.c.Policy, *p)
+	if len(k.list) == before {
+		k.fits(path, p)
 	}
-	merged := whole.onto(release.DefaultPolicy())
-	if err := checkWhole(merged); err != nil && (path == "policy" || checkWhole(k.c.Policy.onto(release.DefaultPolicy())) == nil) {
+}
+
+// fits checks that what is given fits what it is laid over.
+func (k *checker) fits(path string, p *Patch) {
+	base := release.DefaultPolicy()
+	if path != "policy" {
+		if base = k.c.Policy.onto(base); checkWhole(base) != nil {
+			return // said once already
+		}
+	}
+	if err := checkWhole(p.onto(base)); err != nil {
 		k.at(path, "%s", err)
 	}
 }
@@ -163,22 +171,6 @@ func (p *Patch) numbers() map[string]**float64 {
 		"alpha": &p.Alpha, "beta": &p.Beta, "min_effect": &p.MinEffect,
 		"healthy_ratio": &p.HealthyRatio, "healthy_increase": &p.HealthyIncrease,
 	}
-}
-
-// overlay lays b over a.
-func overlay(a, b Patch) Patch {
-	out, over := reflect.ValueOf(&a).Elem(), reflect.ValueOf(b)
-	weights := maps.Clone(a.Weights)
-	for i := range over.NumField() {
-		if !over.Field(i).IsZero() {
-			out.Field(i).Set(over.Field(i))
-		}
-	}
-	if b.Weights != nil && weights != nil {
-		maps.Copy(weights, b.Weights)
-		a.Weights = weights
-	}
-	return a
 }
 
 // onto lays the patch over a policy, which stays as it is.

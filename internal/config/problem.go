@@ -82,7 +82,7 @@ func (f *faults) err() error {
 
 // maybeSecret matches lines that could hold a secret although none belongs
 // into the file: they are not repeated in an error.
-var maybeSecret = regexp.MustCompile(`(?i)(password|passwd|token|secret|authorization|credential|cookie|api[_-]?key|bearer)|://[^/\s]*@`)
+var maybeSecret = regexp.MustCompile(`(?i)(password|passwd|token|secret|authorization|credential|cookie|api[_-]?key|bearer)|:[^\s@]*@`)
 
 const maxExcerpt = 120
 
