@@ -1,6 +1,26 @@
 package judge
 
-import "math"
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mathext"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+const (
+	// Fewer requests than this before the rollout are no history.
+	minHistoryRequests = 100
+	// Windows are joined to this many blocks to see how the rate drifts.
+	historyBlocks = 8
+	// The rate of the next half hour is never known better than this, however
+	// long the history.
+	driftFloor = 0.15
+	// A release's tick may pay a bet at most this multiple of the expected rate.
+	betLimit = 30
+	// How fast the stable arm's latest ticks are forgotten, per tick.
+	recentDecay = 0.9
+)
 
 // LogGammaHistory is ln E of x bad ones among n requests after a rollout when
 // the rate before it is known to be Gamma(a, b), against relative risk 1: the
@@ -8,7 +28,161 @@ import "math"
 func LogGammaHistory(a, b, x, n float64, rs []float64) float64 {
 	total := math.Inf(-1)
 	for _, r := range rs {
-		total = logAdd(total, -a*math.Log(r)+(a+x)*math.Log((b+n)/(b/r+n)))
+		total = logAdd(total, logGammaHistory(a, b, x, n, r, 1))
 	}
 	return total - math.Log(float64(len(rs)))
+}
+
+// logGammaHistory is the log-likelihood ratio of relative risk r against r0.
+func logGammaHistory(a, b, x, n, r, r0 float64) float64 {
+	return -a*math.Log(r/r0) + (a+x)*math.Log((b/r0+n)/(b/r+n))
+}
+
+// gamma is what is known of a rate: Gamma(a, b).
+type gamma struct{ a, b float64 }
+
+func (g gamma) mean() float64 { return g.a / g.b }
+
+// baseline is the workload before the rollout.
+type baseline struct {
+	known   bool
+	count   release.Count
+	scatter scatter
+	rate    float64 // p̂
+	prior   gamma
+	// nullRatio is the tolerated relative risk at this rate, ratios the
+	// alternatives; both stay within probabilities where bad requests are common.
+	nullRatio float64
+	ratios    [len(effectSteps)]float64
+}
+
+func newBaseline(windows []release.Count, r0 float64) baseline {
+	var b baseline
+	for _, c := range windows {
+		c = sane(c)
+		b.count = b.count.Add(c)
+		b.scatter.add(c)
+	}
+	if b.count.Total < minHistoryRequests {
+		return b
+	}
+	b.known = true
+	n, x := float64(b.count.Total), float64(b.count.Bad)
+	// Jeffreys' half keeps a history without failures from claiming a rate of 0.
+	b.rate = math.Min((x+0.5)/n, 1-0.5/n)
+	phi := measure(&b.scatter).middle()
+	noise := phi * b.rate * (1 - b.rate)
+	drift := driftFloor * b.rate * (1 - b.rate)
+	variance := blockVariance(windows, b.count, noise) + phi*b.rate/n + drift*drift
+	b.prior.a = b.rate * b.rate / variance
+	b.prior.b = b.rate / variance
+
+	null := planeFor(r0, b.rate).at(b.rate)
+	b.nullRatio = null / b.rate
+	odds := null / (1 - null)
+	for j, step := range effectSteps {
+		b.ratios[j] = odds * step / (1 + odds*step) / b.rate
+	}
+	return b
+}
+
+// blockVariance is the variance of the rate between blocks of about as many
+// requests each, beyond noise (the variance of one request's outcome, bursts
+// included). It sees drifts that are slow against a tick.
+func blockVariance(windows []release.Count, all release.Count, noise float64) float64 {
+	n, x := float64(all.Total), float64(all.Bad)
+	mean := x / n
+	var blocks, squares, spread float64
+	var block release.Count
+	for i, c := range windows {
+		block = block.Add(sane(c))
+		if float64(block.Total) < n/historyBlocks && i < len(windows)-1 || block.Total == 0 {
+			continue
+		}
+		size := float64(block.Total)
+		d := float64(block.Bad)/size - mean
+		blocks++
+		squares += size * size
+		spread += size * d * d
+		block = release.Count{}
+	}
+	free := n - squares/n
+	if blocks < 2 || free <= 0 {
+		return 0
+	}
+	return math.Max(0, (spread-(blocks-1)*noise)/free)
+}
+
+// past is the test of the release against history: ticks in which the stable
+// arm has no requests.
+type past struct {
+	bet, count wealth
+	x, n       float64 // of the release in those ticks
+	recentX    float64 // of the stable arm's latest ticks, fading
+	recentN    float64
+}
+
+func newPast() past {
+	return past{bet: newWealth(len(betShares), firstShareHarm), count: newWealth(len(effectSteps), firstShareHarm)}
+}
+
+// remember notes a tick of the stable arm.
+func (h *past) remember(c release.Count) {
+	h.recentX = h.recentX*recentDecay + float64(c.Bad)
+	h.recentN = h.recentN*recentDecay + float64(c.Total)
+}
+
+// prior is the baseline's, unless the stable arm did much worse while it still
+// ran: then something outside hurts, and its last ticks are the baseline. They
+// only ever soften the test, never sharpen it.
+func (h *past) prior(b *baseline, phi float64) gamma {
+	g := b.prior
+	if h.recentX < 2 || h.recentX < 1.5*h.recentN*g.mean() {
+		return g
+	}
+	if mathext.RegIncBeta(h.recentX, g.a, h.recentN/(g.b+h.recentN)) > 0.02 {
+		return g
+	}
+	a := math.Min(g.a, (h.recentX+0.5)/phi)
+	return gamma{a: a, b: a / math.Max(g.mean(), math.Min(1, h.recentX/h.recentN))}
+}
+
+// step plays one tick of the release alone.
+func (h *past) step(b *baseline, c release.Count, d dispersion) {
+	x, n := float64(c.Bad), float64(c.Total)
+	g := h.prior(b, d.middle())
+	nullB := g.b / b.nullRatio
+	var inc [maxExperts]float64
+
+	// The rate the null expects is learned upwards from the release itself, never
+	// downwards: a release that did better at first owes nothing.
+	expected := math.Max(g.a/nullB, (g.a+h.x)/(nullB+h.n))
+	betIncrements(&inc, math.Min(x/n, betLimit*expected), expected)
+	h.bet.step(&inc)
+
+	// Where bad requests are common they scatter less than a Poisson count by
+	// 1−p; by the inequality of means the ratio to that power is still fair.
+	exponent := 1 / (d.upper() * (1 - b.rate))
+	shape := g.a + h.x
+	null0, null1 := nullB+h.n, nullB+h.n+n
+	for j, r := range b.ratios {
+		alt := g.b/r + h.n
+		inc[j] = exponent * (shape*math.Log(alt/null0) - (shape+x)*math.Log((alt+n)/null1))
+	}
+	h.count.step(&inc)
+	h.x += x
+	h.n += n
+}
+
+func (h *past) logE() float64 {
+	return logAdd(h.bet.logE(), h.count.logE()) - math.Ln2
+}
+
+// logWithout is the evidence of x bad ones among n against history at once.
+func (b *baseline) logWithout(x, n, phi float64) float64 {
+	total := math.Inf(-1)
+	for _, r := range b.ratios {
+		total = logAdd(total, logGammaHistory(b.prior.a, b.prior.b, x, n, r, b.nullRatio)/(phi*(1-b.rate)))
+	}
+	return total - math.Log(float64(len(b.ratios)))
 }

@@ -8,9 +8,11 @@ const maxExperts = 8
 // follows (in ticks with evidence). Half at once costs ln 2 against a process
 // that knows that harm begins with the rollout; what is kept back catches harm
 // that begins later, when capital that was at stake from the start is spent.
+// Health is expected from the start.
 const (
-	firstShare  = 0.5
-	reserveTick = 20.0
+	firstShareHarm   = 0.5
+	firstShareHealth = 0.9
+	reserveTicks     = 20.0
 )
 
 // wealth is an e-process: a mixture over experts and over the tick at which
@@ -20,14 +22,15 @@ const (
 // All in logarithms, so that no length of run overflows.
 type wealth struct {
 	experts int
-	played  int // ticks with evidence
+	first   float64 // share of the capital at stake from the start
+	played  int     // ticks with evidence
 	reserve float64
 	log     [maxExperts]float64
 	cap     float64 // upper limit of logE; +Inf for none
 }
 
-func newWealth(experts int) wealth {
-	w := wealth{experts: experts, reserve: 1, cap: math.Inf(1)}
+func newWealth(experts int, first float64) wealth {
+	w := wealth{experts: experts, first: first, reserve: 1, cap: math.Inf(1)}
 	for j := range experts {
 		w.log[j] = math.Inf(-1)
 	}
@@ -36,7 +39,7 @@ func newWealth(experts int) wealth {
 
 // step plays one tick with evidence: increments[j] is ln of expert j's factor.
 func (w *wealth) step(increments *[maxExperts]float64) {
-	left := (1 - firstShare) * reserveTick / (reserveTick + float64(w.played))
+	left := (1 - w.first) * reserveTicks / (reserveTicks + float64(w.played))
 	stake := math.Log((w.reserve - left) / float64(w.experts))
 	w.reserve = left
 	w.played++

@@ -1,0 +1,167 @@
+package judge
+
+import (
+	"math"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// Judge weighs one release. It is not safe for concurrent use.
+type Judge struct {
+	cfg         Config
+	series      []*series
+	regressed   bool
+	regressedAt time.Time
+	findings    []release.Finding
+}
+
+// New returns a judge of the declared signals.
+func New(cfg Config, signals []Signal) *Judge {
+	cfg = cfg.sane()
+	j := &Judge{cfg: cfg}
+	total := 0.0
+	for _, s := range signals {
+		total += math.Max(0, s.Weight)
+	}
+	for _, s := range signals {
+		weight := 1 / float64(len(signals))
+		if total > 0 {
+			weight = math.Max(0, s.Weight) / total
+		}
+		j.series = append(j.series, newSeries(cfg, s, weight))
+	}
+	return j
+}
+
+func (c Config) sane() Config {
+	d := release.DefaultPolicy()
+	if !(c.Alpha > 0 && c.Alpha < 1) {
+		c.Alpha = d.Alpha
+	}
+	if !(c.Beta > 0 && c.Beta < 1) {
+		c.Beta = d.Beta
+	}
+	if !(c.MinEffect >= 0 && c.MinEffect < 1e3) {
+		c.MinEffect = d.MinEffect
+	}
+	if !(c.HealthyRatio > 1 && c.HealthyRatio < 1e3) {
+		c.HealthyRatio = d.HealthyRatio
+	}
+	if !(c.HealthyIncrease >= 0 && c.HealthyIncrease <= 1) {
+		c.HealthyIncrease = d.HealthyIncrease
+	}
+	return c
+}
+
+// Step takes the counts of one tick, by signal name. A signal without data in
+// this tick is absent, or has no requests; either changes nothing.
+func (j *Judge) Step(at time.Time, ticks map[string]Tick) {
+	for _, s := range j.series {
+		if t, ok := ticks[s.name]; ok {
+			s.step(t)
+		}
+	}
+	if j.regressed || j.e() < 1/j.cfg.Alpha {
+		return
+	}
+	// The crossing. It counts only as far as more than one pod shows it.
+	sum := 0.0
+	for _, s := range j.series {
+		logE := s.logE()
+		if found := s.suspect(logE, math.Log(1/j.cfg.Alpha)/2); found.alone {
+			logE = math.Min(logE, found.logE)
+			j.note(s.name, found)
+		}
+		sum += s.weight * expCapped(logE)
+	}
+	if sum >= 1/j.cfg.Alpha {
+		j.regressed, j.regressedAt = true, at
+	}
+}
+
+// e is the weighted mean of the signals' current e-values.
+func (j *Judge) e() float64 {
+	sum := 0.0
+	for _, s := range j.series {
+		sum += s.weight * expCapped(s.logE())
+	}
+	return sum
+}
+
+// note keeps a finding, the latest text for each pod and signal.
+func (j *Judge) note(signal string, found suspicion) {
+	f := release.Finding{Kind: "bad_pod", Pod: found.pod, Message: signal + ": " + found.text}
+	for i, old := range j.findings {
+		if old.Pod == f.Pod && len(old.Message) > len(signal) && old.Message[:len(signal)+1] == signal+":" {
+			j.findings[i] = f
+			return
+		}
+	}
+	if len(j.findings) < maxPods {
+		j.findings = append(j.findings, f)
+	}
+}
+
+// suspect asks the pods where the evidence logE comes from. Signals that hold
+// less evidence than level decide nothing and are not asked.
+func (s *series) suspect(logE, level float64) suspicion {
+	if logE < level {
+		return suspicion{}
+	}
+	base, _ := s.reference()
+	if base.Total == 0 {
+		return suspicion{}
+	}
+	p := (float64(base.Bad) + 0.5) / (float64(base.Total) + 1)
+	tolerated := planeFor(s.r0, p).at(p)
+	return s.pods.suspect(s.release, tolerated, s.dispersion().upper(), level, &s.baseline, &s.past)
+}
+
+// reference is the arm that carries more of the evidence, with its counts in
+// the ticks compared.
+func (s *series) reference() (release.Count, release.Arm) {
+	if s.baseline.known && (s.present.stable.Total == 0 || s.past.logE() > s.present.logE()) {
+		return s.baseline.count, release.ArmHistory
+	}
+	return s.present.stable, release.ArmStable
+}
+
+// Assess gives the answer now. It changes nothing.
+func (j *Judge) Assess() Assessment {
+	a := Assessment{
+		E: j.e(), Threshold: 1 / j.cfg.Alpha,
+		Regressed: j.regressed, RegressedAt: j.regressedAt,
+		Signals: make([]SignalResult, len(j.series)),
+	}
+	a.Findings = append(a.Findings, j.findings...)
+	required, shown := 0, 0
+	for i, s := range j.series {
+		a.Signals[i] = s.result(j.cfg.Alpha)
+		if s.required {
+			required++
+			if s.health.logE() >= math.Log(1/j.cfg.Beta) {
+				shown++
+			}
+		}
+	}
+	a.Healthy = !j.regressed && required > 0 && shown == required
+	if !a.Regressed && !a.Healthy {
+		a.Needs = j.needs()
+	}
+	return a
+}
+
+func (s *series) result(alpha float64) SignalResult {
+	d := s.dispersion()
+	r := SignalResult{
+		Name: s.name,
+		E:    expCapped(s.logE()), EStable: expCapped(s.present.logE()), EHistory: expCapped(s.past.logE()),
+		HealthyE: expCapped(s.health.logE()),
+		Release:  s.release, Stable: s.stable, History: s.baseline.count,
+		Dispersion: d.upper(),
+	}
+	_, r.Baseline = s.reference()
+	r.Effect = s.effect(r.Baseline, alpha, d.middle())
+	return r
+}

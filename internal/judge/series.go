@@ -1,0 +1,107 @@
+package judge
+
+import (
+	"math"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// series is the state of one signal. It does not grow with time.
+type series struct {
+	name     string
+	weight   float64
+	required bool
+	r0       float64
+
+	baseline baseline
+	present  present
+	past     past
+	health   health
+	pods     pods
+
+	release, stable       release.Count // over all ticks
+	releaseSpan, stableSp scatter
+}
+
+func newSeries(cfg Config, s Signal, weight float64) *series {
+	r0 := 1 + cfg.MinEffect
+	out := &series{
+		name: s.Name, weight: weight, required: s.Required, r0: r0,
+		baseline: newBaseline(s.History, r0),
+		present:  newPresent(),
+		past:     newPast(),
+		pods:     newPods(),
+	}
+	out.health = newHealth(cfg, &out.baseline)
+	return out
+}
+
+// dispersion is φ from history, the stable arm and the release so far, all of
+// the past. The release's own ticks count only where they are the smoother: a
+// real onset of harm must not pass for a burst.
+func (s *series) dispersion() dispersion {
+	without := measure(&s.baseline.scatter, &s.stableSp)
+	with := measure(&s.baseline.scatter, &s.stableSp, &s.releaseSpan)
+	if with.upper() < without.upper() {
+		return with
+	}
+	return without
+}
+
+func (s *series) step(t Tick) {
+	c, st := sane(t.Release), sane(t.Stable)
+	if c.Total == 0 && st.Total == 0 {
+		return
+	}
+	d := s.dispersion()
+	switch {
+	case c.Total > 0 && st.Total > 0:
+		s.present.step(c, st, s.r0, s.guess(), d.upper())
+	case c.Total > 0 && s.baseline.known:
+		s.past.step(&s.baseline, c, d)
+	}
+	s.health.step(c, st, s.guess(), d.middle())
+	s.pods.step(t.Pods, c, st, s.r0, d.upper())
+
+	s.release, s.stable = s.release.Add(c), s.stable.Add(st)
+	s.releaseSpan.add(c)
+	s.stableSp.add(st)
+	s.past.remember(st)
+}
+
+// guess is what the stable arm's proportion is expected to be in the next tick:
+// that of its latest ticks, held by the history's; 0 when nothing is known.
+func (s *series) guess() float64 {
+	const hold = 50
+	mean := 0.0
+	switch {
+	case s.baseline.known:
+		mean = s.baseline.rate
+	case s.stable.Total >= hold:
+		mean = s.stable.Ratio()
+	default:
+		return 0
+	}
+	p := (s.past.recentX + hold*mean) / (s.past.recentN + hold)
+	return math.Min(p, 1-1e-3)
+}
+
+// logE combines both arms: a third each, and a third their product. The product
+// is fair because, whatever the true rate, the arms speak of different ticks; it
+// carries evidence on when the old pods go away half-way. Were it alone, an
+// untrue history could undo what the stable arm has shown.
+func (s *series) logE() float64 {
+	now := s.present.logE()
+	if !s.baseline.known {
+		return now
+	}
+	then := s.past.logE()
+	return logAdd(logAdd(now, then), now+then) - math.Log(3)
+}
+
+// sane makes any count usable: nothing negative, no more bad ones than all.
+func sane(c release.Count) release.Count {
+	c.Total = max(c.Total, 0)
+	c.Bad = min(max(c.Bad, 0), c.Total)
+	return c
+}
