@@ -84,17 +84,3 @@ func get(engine *gin.Engine, path string, h gin.HandlerFunc) {
 	engine.GET(path, h)
 	engine.HEAD(path, h)
 }
-
-// NewServer returns a server for the handler with limits on how long and how
-// large a request may be. The caller listens and shuts it down.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}

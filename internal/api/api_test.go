@@ -338,13 +338,6 @@ func TestTheDescriptionIsOpenAPI31OfBothOperations(t *testing.T) {
 	}
 }
 
-func TestTheServerBoundsWhatACallerMayTake(t *testing.T) {
-	s := api.NewServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
-	if s.ReadHeaderTimeout <= 0 || s.ReadTimeout <= 0 || s.WriteTimeout <= 0 || s.IdleTimeout <= 0 || s.MaxHeaderBytes <= 0 {
-		t.Errorf("a limit is missing: %+v", s)
-	}
-}
-
 func TestALargeBodyIsRefused(t *testing.T) {
 	var readErr error
 	s := newSite(t, func(d *api.Deps) {

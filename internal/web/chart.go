@@ -24,6 +24,10 @@ const (
 	// leastDecade is where the e-value axis ends: less evidence than that is
 	// drawn as that.
 	leastDecade = -3
+	// mostDecade is what a float holds; decadesAbove bounds how far above the
+	// threshold the axis reaches, so that the threshold stays in sight.
+	mostDecade   = 308
+	decadesAbove = 5
 )
 
 // chart is one diagram, ready to draw.
@@ -203,23 +207,24 @@ func emptyTop(unit release.Unit) float64 {
 
 func describeValues(ev release.Evidence) string {
 	return fmt.Sprintf("Over the whole time: release %s of %s requests, %s %s of %s requests.",
-		formatValue(ev.ReleaseValue, ev.Unit), formatCount(ev.Release.Total),
-		baselineName(ev.Baseline), formatValue(ev.BaselineValue, ev.Unit), formatCount(ev.Stable.Total))
+		formatValue(ev.ReleaseValue, ev.Unit), release.Integer(ev.Release.Total),
+		baselineName(ev.Baseline), formatValue(ev.BaselineValue, ev.Unit), release.Integer(ev.Stable.Total))
 }
 
 // eValueChart draws the evidence against "no regression" on a log scale.
 func eValueChart(a timeAxis, ev release.Evidence, threshold float64) chart {
-	lo, hi := 0.0, 1.0
+	lo, hi, most := 0.0, 1.0, float64(mostDecade)
+	bounded := threshold > 0 && threshold < unbounded
+	if bounded {
+		hi = decade(threshold) + 0.5
+		most = hi + decadesAbove
+	}
 	for _, p := range ev.Curve {
-		d := decade(p.EValue)
+		d := min(decade(p.EValue), most)
 		lo, hi = min(lo, d), max(hi, d)
 	}
-	bounded := threshold > 0 && !math.IsInf(threshold, 1)
-	if bounded {
-		hi = max(hi, decade(threshold)+0.5)
-	}
 	lo = min(math.Floor(lo*4)/4, -0.5)
-	y := func(v float64) float64 { return plotY(decade(v), lo, hi) }
+	y := func(v float64) float64 { return plotY(min(decade(v), hi), lo, hi) }
 	c := chart{
 		Title: "Evidence of a regression from " + strings.ToLower(signalName(ev.Signal)) + " alone",
 		Description: "The e-value grows while the release does worse than its baseline. " +
@@ -239,7 +244,7 @@ func eValueChart(a timeAxis, ev release.Evidence, threshold float64) chart {
 		c.YMarks = append(c.YMarks, mark{At: plotY(float64(e), lo, hi), Label: decadeLabel(e)})
 	}
 	if bounded {
-		c.Threshold = &mark{At: y(threshold), Label: "threshold " + formatNumber(threshold)}
+		c.Threshold = &mark{At: y(threshold), Label: "threshold " + formatEValue(threshold)}
 	}
 	return c
 }
@@ -249,7 +254,7 @@ func decade(v float64) float64 {
 	if math.IsNaN(v) || v <= 0 {
 		return leastDecade
 	}
-	return min(max(math.Log10(v), leastDecade), 308)
+	return min(max(math.Log10(v), leastDecade), mostDecade)
 }
 
 func decadeLabel(e int) string {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -57,21 +59,15 @@ func verdictSign(k release.VerdictKind) string {
 	return "…"
 }
 
-// signalName is the signal as a person reads it; a user's own keeps its name.
-func signalName(name string) string {
-	switch name {
-	case release.SignalErrorRatio:
-		return "Error ratio"
-	case release.SignalLatencyP50:
-		return "Latency p50"
-	case release.SignalLatencyP90:
-		return "Latency p90"
-	case release.SignalLatencyP99:
-		return "Latency p99"
-	case release.SignalPodState:
-		return "Pod state"
+// signalName begins with a capital, for headings.
+func signalName(name string) string { return capital(release.SignalName(name)) }
+
+func capital(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return s
 	}
-	return name
+	return string(unicode.ToUpper(r)) + s[size:]
 }
 
 // actionName is what an action did or would do.
@@ -106,35 +102,22 @@ func stateName(s release.ActionState) string {
 	return string(s)
 }
 
-// formatValue writes a measured value with its unit.
+// formatValue writes a measured value with its unit, on one line.
 func formatValue(v float64, unit release.Unit) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return none
 	}
 	switch unit {
 	case release.UnitRatio:
-		return formatPercent(v)
+		return oneWord(release.Percent(v))
 	case release.UnitSeconds:
-		return formatSeconds(v)
+		return oneWord(release.Seconds(v))
 	}
-	return formatNumber(v)
+	return release.Times(v)
 }
 
-// formatPercent writes a ratio as a percentage with three significant digits.
-func formatPercent(ratio float64) string { return significant(ratio*100) + nbsp + "%" }
-
-// formatSeconds writes seconds in the unit that keeps the number short.
-func formatSeconds(seconds float64) string {
-	switch a := math.Abs(seconds); {
-	case a == 0:
-		return "0" + nbsp + "s"
-	case a < 1e-3:
-		return significant(seconds*1e6) + nbsp + "µs"
-	case a < 1:
-		return significant(seconds*1e3) + nbsp + "ms"
-	}
-	return significant(seconds) + nbsp + "s"
-}
+// oneWord keeps a number and its unit together.
+func oneWord(s string) string { return strings.ReplaceAll(s, " ", nbsp) }
 
 // significant writes v with three significant digits and no trailing zeros.
 func significant(v float64) string {
@@ -143,42 +126,9 @@ func significant(v float64) string {
 	}
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 3, 64), 64)
 	if math.Abs(rounded) >= 1000 {
-		return formatCount(int64(rounded))
+		return release.Integer(int64(rounded))
 	}
 	return strconv.FormatFloat(rounded, 'f', -1, 64)
-}
-
-// formatCount writes a number with a comma between thousands.
-func formatCount(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, s = "−", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
-}
-
-// formatNumber writes a number that may be very large or very small, such as
-// an e-value.
-func formatNumber(v float64) string {
-	switch a := math.Abs(v); {
-	case math.IsNaN(v):
-		return none
-	case math.IsInf(v, 1):
-		return "∞"
-	case math.IsInf(v, -1):
-		return "−∞"
-	case a == 0:
-		return "0"
-	case a >= 1e6 || a < 1e-3:
-		mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(v, 'e', 1, 64), "e")
-		n, _ := strconv.Atoi(exponent)
-		return strings.TrimSuffix(mantissa, ".0") + " × 10" + superscript(n)
-	}
-	return significant(v)
 }
 
 // superscript writes an exponent as raised digits.
@@ -194,12 +144,27 @@ func superscript(n int) string {
 	return b.String()
 }
 
-// formatEffect writes "× 12.1 (8.4 to 17)".
-func formatEffect(e *release.Effect) string {
-	if e == nil || math.IsNaN(e.Ratio) {
-		return none
+// formatEValue writes out what is below a million.
+func formatEValue(e float64) string {
+	if e >= 1000 && e < 1e6 {
+		return release.Times(e)
 	}
-	return fmt.Sprintf("× %s (%s to %s)", formatNumber(e.Ratio), formatNumber(e.Low), formatNumber(e.High))
+	return release.EValue(e)
+}
+
+// unbounded: from here on a number stands for "no limit known".
+const unbounded = 1e300
+
+// formatEffect writes "× 44 (13 to 160)", or "× 13 or more" where nothing
+// bounds it above.
+func formatEffect(e *release.Effect) string {
+	switch {
+	case e == nil || math.IsNaN(e.Ratio):
+		return none
+	case e.High >= unbounded || math.IsNaN(e.High):
+		return "× " + release.Times(e.Low) + " or more"
+	}
+	return "× " + release.Times(e.Ratio) + " (" + release.Times(e.Low) + " to " + release.Times(e.High) + ")"
 }
 
 // formatTime writes a moment in UTC to the second.
@@ -216,33 +181,6 @@ func formatClock(t time.Time) string { return t.UTC().Format("15:04:05") }
 // machineTime is the moment as the datetime attribute wants it.
 func machineTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// formatSpan writes a duration in at most two units.
-func formatSpan(d time.Duration) string {
-	if d < 0 {
-		d = -d
-	}
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < 10*time.Second:
-		return significant(d.Round(100*time.Millisecond).Seconds()) + " s"
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return twoUnits(int(d.Minutes()), "min", int(d.Seconds())%60, "s")
-	case d < 24*time.Hour:
-		return twoUnits(int(d.Hours()), "h", int(d.Minutes())%60, "min")
-	}
-	return twoUnits(int(d.Hours())/24, "d", int(d.Hours())%24, "h")
-}
-
-func twoUnits(n int, unit string, m int, smaller string) string {
-	if m == 0 {
-		return fmt.Sprintf("%d %s", n, unit)
-	}
-	return fmt.Sprintf("%d %s %d %s", n, unit, m, smaller)
-}
-
 // formatAgo says how long ago t was, or that it is still to come.
 func formatAgo(now, t time.Time) string {
 	d := now.Sub(t)
@@ -250,7 +188,7 @@ func formatAgo(now, t time.Time) string {
 	case t.IsZero():
 		return ""
 	case d < 0:
-		return "in " + formatSpan(d)
+		return "in " + release.Seconds(-d.Seconds())
 	case d < time.Second:
 		return "now"
 	case d < time.Minute:
@@ -263,33 +201,12 @@ func formatAgo(now, t time.Time) string {
 	return fmt.Sprintf("%d d ago", int(d.Hours())/24)
 }
 
-// previousVersion is the version the release takes over from.
-func previousVersion(r release.Release) string {
+// versionStep is what changed, "v2 → v3".
+func versionStep(r release.Release) string {
 	if r.Previous == nil {
-		return "first deployment"
+		return release.VersionStep(r) + " (first deployment)"
 	}
-	changed := make(map[string]bool)
-	for _, im := range r.Changed() {
-		changed[im.Container] = true
-	}
-	var images []release.Image
-	for _, im := range r.Previous.Images {
-		if changed[im.Container] {
-			images = append(images, im)
-		}
-	}
-	if len(images) == 0 {
-		images = r.Previous.Images
-	}
-	return release.Version(images)
-}
-
-// newVersion is the version the release brings.
-func newVersion(r release.Release) string {
-	if images := r.Changed(); len(images) > 0 {
-		return release.Version(images)
-	}
-	return release.Version(r.ReplicaSet.Images)
+	return release.VersionStep(r)
 }
 
 // shortDigest is the start of a digest, enough to compare by eye.

@@ -15,14 +15,14 @@ func TestFormatValue(t *testing.T) {
 		unit release.Unit
 		want string
 	}{
-		"a ratio is a percentage":         {0.0512345, release.UnitRatio, "5.12 %"},
-		"a small ratio keeps its digits":  {0.000712, release.UnitRatio, "0.0712 %"},
+		"a ratio is a percentage":         {0.0512345, release.UnitRatio, "5.1 %"},
+		"a small ratio keeps its digits":  {0.00071, release.UnitRatio, "0.07 %"},
 		"no failures":                     {0, release.UnitRatio, "0 %"},
 		"a whole percentage has no zeros": {0.5, release.UnitRatio, "50 %"},
 		"microseconds":                    {0.00045, release.UnitSeconds, "450 µs"},
 		"milliseconds":                    {0.08931, release.UnitSeconds, "89.3 ms"},
 		"seconds":                         {12.345, release.UnitSeconds, "12.3 s"},
-		"a count":                         {12345, release.UnitCount, "12,300"},
+		"a count":                         {12345, release.UnitCount, "12,345"},
 		"not a number is no value":        {math.NaN(), release.UnitRatio, none},
 		"an infinite value is none":       {math.Inf(1), release.UnitSeconds, none},
 	}
@@ -35,26 +35,36 @@ func TestFormatValue(t *testing.T) {
 	}
 }
 
-func TestFormatNumber(t *testing.T) {
-	for v, want := range map[float64]string{
-		0: "0", 1: "1", 0.784: "0.784", 999.6: "1,000", 12096: "12,100", 1234567: "1.2 × 10⁶", 2e-9: "2 × 10⁻⁹",
-		math.MaxFloat64: "1.8 × 10³⁰⁸", math.Inf(1): "∞", math.Inf(-1): "−∞",
-	} {
-		if got := formatNumber(v); got != want {
-			t.Errorf("%g is written %q, want %q", v, got, want)
-		}
+func TestFormatEffect(t *testing.T) {
+	tests := map[string]struct {
+		e    *release.Effect
+		want string
+	}{
+		"with its interval":             {&release.Effect{Ratio: 43.9, Low: 12.6, High: 161}, "× 44 (13 to 161)"},
+		"bounded from below only":       {&release.Effect{Ratio: math.MaxFloat64, Low: 12.6, High: math.MaxFloat64}, "× 13 or more"},
+		"not to be had":                 {nil, none},
+		"not a number is not to be had": {&release.Effect{Ratio: math.NaN()}, none},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := formatEffect(tt.e); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 
-func TestFormatSpan(t *testing.T) {
+func TestFormatAgo(t *testing.T) {
+	now := time.Date(2026, 3, 2, 10, 15, 45, 0, time.UTC)
 	for d, want := range map[time.Duration]string{
-		0: "0 ms", 300 * time.Millisecond: "300 ms", 1400 * time.Millisecond: "1.4 s", 47 * time.Second: "47 s",
-		2 * time.Minute: "2 min", 150 * time.Second: "2 min 30 s", 26 * time.Hour: "1 d 2 h", 48 * time.Hour: "2 d",
-		-90 * time.Second: "1 min 30 s",
+		0: "now", 47 * time.Second: "47 s ago", 119 * time.Second: "1 min ago", 26 * time.Hour: "26 h ago", 50 * time.Hour: "2 d ago", -90 * time.Second: "in 1 min 30 s",
 	} {
-		if got := formatSpan(d); got != want {
-			t.Errorf("%s is written %q, want %q", d, got, want)
+		if got := formatAgo(now, now.Add(-d)); got != want {
+			t.Errorf("%s before is written %q, want %q", d, got, want)
 		}
+	}
+	if got := formatAgo(now, time.Time{}); got != "" {
+		t.Errorf("no time is written %q", got)
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 
 func TestReleasePageGivesTheAnswerFirst(t *testing.T) {
 	p := newSite(apitest.Sample()).page(t, "/releases/4be1a0c93f27", 200)
-	says(t, p.one(t, "h1", ""), "shop/webapp v2 → to v3")
+	says(t, p.one(t, "h1", ""), "shop/webapp v2 → v3")
 	answer := p.one(t, "section", "answer")
 	if !answer.has("regressed") {
 		t.Error("the answer does not look regressed")
 	}
-	says(t, answer, "Regressed", "3.1 % of the requests to v3 fail", "is at most 0.1 %, however often one looks")
+	says(t, answer, "Regressed", "Error ratio 0.07 % → 3.1 %", "is at most 0.1 %, however often one looks")
 	says(t, p.one(t, "dl", "facts"), "2026-03-02 10:15:47 UTC, after 47 s", "default, autonomy auto", "webapp-7c9f8d6b54, revision 8", "webapp-5f6d7c8b9d, revision 7")
 }
 
@@ -55,7 +55,7 @@ func TestReleasePageExplainsEachVerdict(t *testing.T) {
 		"a state of pods needs no statistics": {"1f2ab8c7740d", []string{"needs no statistics", "back-off 10s restarting failed container"}},
 		"healthy says against which limit":    {"90c3d2e1b6a5", []string{"1.5 times its baseline", "at most 5 %"}},
 		"pending says what it takes": {"c07de5518a44", []string{
-			"about 1,450 more requests to this release, 4 min at today’s traffic (undecided: error ratio)", "watched until 10:43:30 UTC",
+			"about 1,450 more requests, 4 min at today's traffic (undecided: error ratio)", "It is watched until 10:43:30 UTC",
 		}},
 		"too little data is no verdict either way":  {"e5d4c3b2a190", []string{"no verdict for it nor against it", "600 more requests", "there is no traffic now"}},
 		"a broken source never leads to a rollback": {"77aa10be6cd3", []string{"more than 2 min", "never leads to a rollback"}},
@@ -74,7 +74,7 @@ func TestReleasePageDrawsBothArmsAndTheEvidence(t *testing.T) {
 		t.Fatalf("%d panels, want error ratio and latency", len(panels))
 	}
 	says(t, panels[0], "Error ratio", "this release", "the previous version")
-	says(t, panels[1], "Latency p90")
+	says(t, panels[1], "P90 latency")
 	charts := p.all("svg", "chart")
 	if len(charts) != 4 {
 		t.Fatalf("%d charts, want 4", len(charts))
@@ -90,7 +90,7 @@ func TestReleasePageDrawsBothArmsAndTheEvidence(t *testing.T) {
 		}
 	}
 	values, evidence := charts[0], charts[1]
-	says(t, values, "Error ratio, %", "release 3.12 % of 512 requests")
+	says(t, values, "Error ratio, %", "release 3.1 % of 512 requests")
 	for _, class := range []string{"release", "baseline"} {
 		if d := values.one(t, "path", class).attr("d"); strings.Count(d, "L") < 6 {
 			t.Errorf("the curve of %s is %q", class, d)
@@ -100,13 +100,13 @@ func TestReleasePageDrawsBothArmsAndTheEvidence(t *testing.T) {
 	if len(evidence.all("line", "threshold")) != 1 || evidence.one(t, "path", "evidence").attr("d") == "" {
 		t.Error("the e-value or its threshold is not drawn")
 	}
-	says(t, charts[2], "Latency p90, ms")
+	says(t, charts[2], "P90 latency, ms")
 }
 
 func TestReleasePageListsTheEvidenceInNumbers(t *testing.T) {
 	p := newSite(apitest.Sample()).page(t, "/releases/4be1a0c93f27", 200)
 	says(t, p.section(t, "evidence"),
-		"Error ratio against the previous version read as prometheus client 3.12 % 16 of 512 0.0712 % 1 of 1,405 × 43.9 (12.6 to 161) 12,100",
+		"Error ratio against the previous version read as prometheus client 3.1 % 16 of 512 0.07 % 1 of 1,405 × 44 (13 to 161) 12,144",
 		"All signals together regressed at 1,000 or more 6,940")
 	says(t, p.section(t, "findings"), "webapp-7c9f8d6b54-x2k8p fails twice as often")
 	says(t, p.section(t, "images"), "webapp changed registry.example.com/mycompany/webapp:v2 sha256:", "proxy registry.example.com/mesh/proxy:1.4")

@@ -32,12 +32,21 @@ func viewBox() string { return fmt.Sprintf("0 0 %d %d", chartWidth, chartHeight)
 // words writes a name such as "release_seen" as words.
 func words(name string) string { return strings.ReplaceAll(name, "_", " ") }
 
-// headline is the verdict in one sentence, also before there is one.
-func headline(v release.Verdict) string {
-	if v.Summary != "" {
-		return v.Summary
+// headline is the verdict in one sentence. The workload, the versions and the
+// word of the verdict stand beside it on every page, so it goes without.
+func headline(r release.Release, v release.Verdict) string {
+	s := v.Summary
+	if s == "" {
+		s = release.Headline(r, v)
 	}
-	return "The release is being watched; there is no verdict yet."
+	rest, named := strings.CutPrefix(s, release.OneLine(r.Workload.String(), 50)+" "+release.VersionStep(r)+" ")
+	if !named {
+		return s
+	}
+	if why, ok := strings.CutPrefix(rest, "regressed: "); ok {
+		return capital(why)
+	}
+	return "This release " + rest
 }
 
 // releaseView is what the page of a release shows.
@@ -54,7 +63,7 @@ type releaseView struct {
 }
 
 func (p releaseView) title() string {
-	return verdictName(p.Verdict.Kind) + ": " + p.Release.Workload.String() + " " + newVersion(p.Release)
+	return verdictName(p.Verdict.Kind) + ": " + p.Release.Workload.String() + " " + release.VersionStep(p.Release)
 }
 
 func (p releaseView) refreshSeconds() int {
@@ -78,17 +87,17 @@ func (p releaseView) inWords() string {
 			return "Pods of this release are in a state that those of the previous version are not in. That needs no statistics."
 		}
 		return fmt.Sprintf("This release does worse than its baseline. The chance of saying so of a release that is no worse is at most %s, however often one looks.",
-			formatPercent(p.Policy.Alpha))
+			oneWord(release.Percent(p.Policy.Alpha)))
 	case release.Healthy:
 		return fmt.Sprintf("This release is shown to do better than the policy's limit: %s times its baseline, or the baseline and %s more where that is larger. The chance of saying so of a worse one is at most %s.",
-			significant(p.Policy.HealthyRatio), formatPercent(p.Policy.HealthyIncrease), formatPercent(p.Policy.Beta)) + p.stillWatched(" It can still become regressed:")
+			release.Times(p.Policy.HealthyRatio), oneWord(release.Percent(p.Policy.HealthyIncrease)), oneWord(release.Percent(p.Policy.Beta))) + p.stillWatched(" It can still become regressed: it")
 	case release.InsufficientData:
 		return "There was too little traffic to tell this release from its baseline. That is no verdict for it nor against it." + p.needs()
 	case release.SourceBroken:
 		return fmt.Sprintf("The measurements could not be read for more than %s, so nothing is said of this release. A broken source never leads to a rollback.",
-			formatSpan(p.Policy.SourceGrace)) + p.stillWatched("")
+			release.Seconds(p.Policy.SourceGrace.Seconds())) + p.stillWatched(" It")
 	}
-	return "Neither a regression nor health is shown so far." + p.needs() + p.stillWatched("")
+	return "Neither a regression nor health is shown so far." + p.needs() + p.stillWatched(" It")
 }
 
 // byState reports whether the verdict rests on the state of pods rather than
@@ -103,31 +112,17 @@ func (p releaseView) byState() bool {
 }
 
 func (p releaseView) needs() string {
-	n := p.Verdict.Needs
-	if n == nil || n.Requests <= 0 {
-		return ""
+	if n := p.Verdict.Needs; n != nil && n.Requests > 0 {
+		return " " + release.NeedsSentence(*n)
 	}
-	s := " It takes about " + formatCount(n.Requests) + " more requests to this release"
-	if n.Within > 0 {
-		s += ", " + formatSpan(n.Within) + " at today’s traffic"
-	} else {
-		s += "; there is no traffic now"
-	}
-	if len(n.Signals) > 0 {
-		names := make([]string, len(n.Signals))
-		for i, name := range n.Signals {
-			names[i] = strings.ToLower(signalName(name))
-		}
-		s += " (undecided: " + strings.Join(names, ", ") + ")"
-	}
-	return s + "."
+	return ""
 }
 
 func (p releaseView) stillWatched(lead string) string {
 	if !p.Live || p.Policy.Observe <= 0 {
 		return ""
 	}
-	return lead + " it is watched until " + formatClock(p.Release.StartedAt.Add(p.Policy.Observe)) + " UTC."
+	return lead + " is watched until " + formatClock(p.Release.StartedAt.Add(p.Policy.Observe)) + " UTC."
 }
 
 // nothingDone says why there is no action.
@@ -146,7 +141,7 @@ func (p releaseView) afterDecision(t time.Time) string {
 	if p.Verdict.DecidedAt == nil || t.Before(*p.Verdict.DecidedAt) {
 		return ""
 	}
-	return "(" + formatSpan(t.Sub(*p.Verdict.DecidedAt)) + " after the verdict)"
+	return "(" + release.Seconds(t.Sub(*p.Verdict.DecidedAt).Seconds()) + " after the verdict)"
 }
 
 // fact is a line of the summary.
@@ -156,7 +151,7 @@ func (p releaseView) facts() []fact {
 	r := p.Release
 	facts := []fact{{"Started", formatTime(r.StartedAt)}}
 	if d := p.Verdict.DecidedAt; d != nil {
-		facts = append(facts, fact{"Decided", formatTime(*d) + ", after " + formatSpan(d.Sub(r.StartedAt))})
+		facts = append(facts, fact{"Decided", formatTime(*d) + ", after " + release.Seconds(d.Sub(r.StartedAt).Seconds())})
 	}
 	if p.Policy.Name != "" {
 		facts = append(facts, fact{"Policy", p.Policy.Name + ", autonomy " + string(p.Policy.Autonomy)})
@@ -218,14 +213,14 @@ func armCount(c release.Count) string {
 	if c.Total == 0 {
 		return ""
 	}
-	return formatCount(c.Bad) + " of " + formatCount(c.Total)
+	return release.Integer(c.Bad) + " of " + release.Integer(c.Total)
 }
 
 func optionalNumber(v *float64) string {
 	if v == nil {
 		return none
 	}
-	return formatNumber(*v)
+	return formatEValue(*v)
 }
 
 // imagePair is one container before and after.

@@ -45,12 +45,15 @@ type Deps struct {
 	// PrometheusURL is where a reader's browser reaches Prometheus; "" leaves
 	// out the links to it.
 	PrometheusURL string
-	Log           *slog.Logger
+	Log           *slog.Logger // slog.Default when nil
 }
 
 // New returns the handler of "/", "/releases/{id}" and "/assets/…"; anything
 // else is a page that says so.
 func New(d Deps) http.Handler {
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
 	h := &handler{d}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.list)

@@ -184,12 +184,12 @@ func TestListShowsEachReleaseWithVersionsAndVerdict(t *testing.T) {
 			got = append(got, tr.text())
 		}
 		want := []string{
-			"▼ Regressed shop/webapp v2 → to v3 Regressed: 3.1 % of the requests to v3 fail, 0.1 % of those to v2 at the same time. 10 min ago",
-			"… Pending live shop/checkout 2026.2.1,1.4 → to 2026.3.0,1.5 Undecided: 2 failures in 410 requests so far. 11 min ago",
-			"▼ Regressed shop/cart v11 → to v12 Regressed: 2 of 2 pods of v12 crash again and again, none of v11. 51 min ago",
-			"! Source broken live payments/ledger 5.0.1 → to 5.0.2 Source broken: Prometheus has not answered for 2 minutes. 3 h ago",
-			"✓ Healthy shop/webapp v1 → to v2 Healthy: 0.1 % of the requests to v2 fail, as of those to v1. 26 h ago",
-			"? Not enough data batch/report first deployment → to v1,1.4 Not enough data: 14 requests in 30 minutes. 2 d ago",
+			"▼ Regressed shop/webapp v2 → v3 Error ratio 0.07 % → 3.1 % 10 min ago",
+			"… Pending live shop/checkout 2026.2.1,1.4 → 2026.3.0,1.5 This release is being watched 11 min ago",
+			"▼ Regressed shop/cart v11 → v12 CrashLoopBackOff in 2 pods of the release, in none of the previous ve… 51 min ago",
+			"! Source broken live payments/ledger 5.0.1 → 5.0.2 This release cannot be judged: its measurements are not to be had 3 h ago",
+			"✓ Healthy shop/webapp v1 → v2 This release is healthy 26 h ago",
+			"? Not enough data batch/report v1,1.4 (first deployment) This release could not be judged: 600 more requests needed 2 d ago",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("rows (-want +got):\n%s", diff)

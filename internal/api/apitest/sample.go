@@ -18,9 +18,14 @@ var Start = time.Date(2026, 3, 2, 10, 15, 0, 0, time.UTC)
 // Sample is a cluster's last releases, one of each verdict and kind, newest
 // first.
 func Sample() *Memory {
-	return &Memory{Entries: []Entry{
+	m := &Memory{Entries: []Entry{
 		Regressed(), pending(), crashing(), sourceBroken(), healthy(), insufficient(),
 	}}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		e.Verdict.Summary = release.Headline(e.Release, e.Verdict)
+	}
+	return m
 }
 
 // digest looks like that of an image, and differs with the name.
@@ -65,7 +70,6 @@ func Regressed() Entry {
 	evidence := regressedEvidence(r, decided)
 	verdict := release.Verdict{
 		Release: r.ID, Kind: release.Regressed, Final: true, DecidedAt: &decided, UpdatedAt: decided,
-		Summary:   "Regressed: 3.1 % of the requests to v3 fail, 0.1 % of those to v2 at the same time.",
 		Evidence:  evidence,
 		EValue:    (0.4**evidence[0].EValue + 0.3**evidence[1].EValue) / 0.7,
 		Threshold: 1000,
@@ -73,6 +77,7 @@ func Regressed() Entry {
 			{Kind: "bad_pod", Pod: "webapp-7c9f8d6b54-x2k8p", Message: "fails twice as often as the other pods of the release"},
 		},
 	}
+	verdict.Summary = release.Headline(r, verdict)
 	action := func(kind release.ActionKind, seconds float64, detail, url string) release.Action {
 		return release.Action{
 			Key: release.ActionKey(r.ID, kind), Release: r.ID, Kind: kind, State: release.ActionDone,
@@ -151,7 +156,7 @@ func healthy() Entry {
 	r := newRelease("90c3d2e1b6a5", "shop", "webapp", "v1", "v2", Start.Add(-26*time.Hour))
 	return Entry{Record: store.Record{Release: r, Policy: policy(release.AutonomyAuto), Verdict: release.Verdict{
 		Release: r.ID, Kind: release.Healthy, Final: true, DecidedAt: ptr(r.StartedAt.Add(4 * time.Minute)), UpdatedAt: r.StartedAt.Add(30 * time.Minute),
-		Summary: "Healthy: 0.1 % of the requests to v2 fail, as of those to v1.", EValue: 0.41, Threshold: 1000,
+		EValue: 0.41, Threshold: 1000,
 	}}}
 }
 
@@ -160,9 +165,8 @@ func pending() Entry {
 	r.ReplicaSet.Images[1].Reference, r.ReplicaSet.Images[1].Digest = "registry.example.com/mesh/proxy:1.5", digest("proxy1.5")
 	return Entry{Record: store.Record{Release: r, Live: true, Policy: policy(release.AutonomyAlert), Verdict: release.Verdict{
 		Release: r.ID, Kind: release.Pending, UpdatedAt: Start,
-		Summary: "Undecided: 2 failures in 410 requests so far.",
-		Needs:   &release.Needs{Requests: 1450, Within: 4 * time.Minute, Signals: []string{release.SignalErrorRatio}},
-		EValue:  1.7, Threshold: 1000,
+		Needs:  &release.Needs{Requests: 1450, Within: 4 * time.Minute, Signals: []string{release.SignalErrorRatio}},
+		EValue: 1.7, Threshold: 1000,
 	}}}
 }
 
@@ -171,12 +175,10 @@ func crashing() Entry {
 	decided := r.StartedAt.Add(12 * time.Second)
 	return Entry{Record: store.Record{Release: r, Policy: policy(release.AutonomyObserve), Verdict: release.Verdict{
 		Release: r.ID, Kind: release.Regressed, Final: true, DecidedAt: &decided, UpdatedAt: decided,
-		Summary: "Regressed: 2 of 2 pods of v12 crash again and again, none of v11.",
-		Reason:  "container cart of cart-7c9f8d6b54-p9qrs: back-off 10s restarting failed container",
-		EValue:  1, Threshold: 1000,
+		Reason: "container cart of cart-7c9f8d6b54-p9qrs: back-off 10s restarting failed container",
+		EValue: 1, Threshold: 1000,
 		Evidence: []release.Evidence{{
-			Signal: release.SignalPodState, Baseline: release.ArmStable, Unit: release.UnitCount,
-			ReleaseValue: 2, BaselineValue: 0, Release: release.Count{Total: 2, Bad: 2}, Stable: release.Count{Total: 3},
+			Signal: release.SignalPodState, Baseline: release.BaselineNone, Unit: release.UnitCount, ReleaseValue: 2,
 			Reason: "CrashLoopBackOff in 2 pods of the release, in none of the previous version",
 		}},
 	}}}
@@ -186,7 +188,7 @@ func sourceBroken() Entry {
 	r := newRelease("77aa10be6cd3", "payments", "ledger", "5.0.1", "5.0.2", Start.Add(-3*time.Hour))
 	return Entry{Record: store.Record{Release: r, Live: true, Policy: policy(release.AutonomyAlert), Verdict: release.Verdict{
 		Release: r.ID, Kind: release.SourceBroken, DecidedAt: ptr(r.StartedAt.Add(3 * time.Minute)), UpdatedAt: r.StartedAt.Add(3 * time.Minute),
-		Summary: "Source broken: Prometheus has not answered for 2 minutes.", EValue: 1, Threshold: 1000,
+		EValue: 1, Threshold: 1000,
 	}}}
 }
 
@@ -195,8 +197,7 @@ func insufficient() Entry {
 	r.Previous = nil
 	return Entry{Record: store.Record{Release: r, Policy: policy(release.AutonomyObserve), Verdict: release.Verdict{
 		Release: r.ID, Kind: release.InsufficientData, Final: true, DecidedAt: ptr(r.StartedAt.Add(30 * time.Minute)), UpdatedAt: r.StartedAt.Add(30 * time.Minute),
-		Summary: "Not enough data: 14 requests in 30 minutes.",
-		Needs:   &release.Needs{Requests: 600, Within: 0, Signals: []string{release.SignalErrorRatio, release.SignalLatencyP90}},
-		EValue:  1, Threshold: 1000,
+		Needs:  &release.Needs{Requests: 600, Within: 0, Signals: []string{release.SignalErrorRatio, release.SignalLatencyP90}},
+		EValue: 1, Threshold: 1000,
 	}}}
 }
