@@ -15,7 +15,7 @@ const (
 	historyBlocks = 8
 	// The rate of the next half hour is never known better than this, however
 	// long the history.
-	driftFloor = 0.15
+	driftFloor = 0.1
 	// A release's tick may pay a bet at most this multiple of the expected rate.
 	betLimit = 30
 	// How fast the stable arm's latest ticks are forgotten, per tick.
@@ -49,7 +49,7 @@ type baseline struct {
 	count   release.Count
 	scatter scatter
 	rate    float64 // p̂
-	prior   gamma
+	wander  float64 // variance of the rate between blocks, beyond noise
 	// nullRatio is the tolerated relative risk at this rate, ratios the
 	// alternatives; both stay within probabilities where bad requests are common.
 	nullRatio float64
@@ -68,14 +68,8 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 	}
 	b.known = true
 	n, x := float64(b.count.Total), float64(b.count.Bad)
-	// Jeffreys' half keeps a history without failures from claiming a rate of 0.
 	b.rate = math.Min((x+0.5)/n, 1-0.5/n)
-	phi := measure(&b.scatter).middle()
-	noise := phi * b.rate * (1 - b.rate)
-	drift := driftFloor * b.rate * (1 - b.rate)
-	variance := blockVariance(windows, b.count, noise) + phi*b.rate/n + drift*drift
-	b.prior.a = b.rate * b.rate / variance
-	b.prior.b = b.rate / variance
+	b.wander = blockVariance(windows, b.count, measure(&b.scatter).middle()*b.rate*(1-b.rate))
 
 	null := planeFor(r0, b.rate).at(b.rate)
 	b.nullRatio = null / b.rate
@@ -84,6 +78,20 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 		b.ratios[j] = odds * step / (1 + odds*step) / b.rate
 	}
 	return b
+}
+
+// prior is what the history says of the rate when phi bad requests come
+// together: a burst is one event. Jeffreys' half of an event keeps a history
+// without failures from claiming a rate of 0, the more so the larger a burst may
+// be. The variance is that of the estimate, of the drift seen and of the drift
+// that is always assumed.
+func (b *baseline) prior(phi float64) gamma {
+	n, x := float64(b.count.Total), float64(b.count.Bad)
+	mean := math.Min((x+0.5*phi)/n, 0.5*(1+x/n))
+	noise := mean * (1 - mean)
+	drift := driftFloor * noise
+	variance := phi*noise/n + b.wander + drift*drift
+	return gamma{a: mean * mean / variance, b: mean / variance}
 }
 
 // blockVariance is the variance of the rate between blocks of about as many
@@ -117,8 +125,8 @@ func blockVariance(windows []release.Count, all release.Count, noise float64) fl
 // arm has no requests.
 type past struct {
 	bet, count wealth
-	x, n       float64 // of the release in those ticks
-	recentX    float64 // of the stable arm's latest ticks, fading
+	release    release.Count // in those ticks
+	recentX    float64       // of the stable arm's latest ticks, fading
 	recentN    float64
 }
 
@@ -136,42 +144,44 @@ func (h *past) remember(c release.Count) {
 // ran: then something outside hurts, and its last ticks are the baseline. They
 // only ever soften the test, never sharpen it.
 func (h *past) prior(b *baseline, phi float64) gamma {
-	g := b.prior
+	g := b.prior(phi)
 	if h.recentX < 2 || h.recentX < 1.5*h.recentN*g.mean() {
 		return g
 	}
 	if mathext.RegIncBeta(h.recentX, g.a, h.recentN/(g.b+h.recentN)) > 0.02 {
 		return g
 	}
-	a := math.Min(g.a, (h.recentX+0.5)/phi)
+	a := math.Min(g.a, h.recentX/phi+0.5)
 	return gamma{a: a, b: a / math.Max(g.mean(), math.Min(1, h.recentX/h.recentN))}
 }
 
-// step plays one tick of the release alone.
-func (h *past) step(b *baseline, c release.Count, d dispersion) {
+// step plays one tick of the release alone. phi is the dispersion as known
+// before it; counts weigh 1/φ, as the prior's do.
+func (h *past) step(b *baseline, c release.Count, phi float64) {
 	x, n := float64(c.Bad), float64(c.Total)
-	g := h.prior(b, d.middle())
+	g := h.prior(b, phi)
 	nullB := g.b / b.nullRatio
+	seenX, seenN := float64(h.release.Bad)/phi, float64(h.release.Total)/phi
 	var inc [maxExperts]float64
 
 	// The rate the null expects is learned upwards from the release itself, never
 	// downwards: a release that did better at first owes nothing.
-	expected := math.Max(g.a/nullB, (g.a+h.x)/(nullB+h.n))
+	expected := math.Max(g.a/nullB, (g.a+seenX)/(nullB+seenN))
 	betIncrements(&inc, math.Min(x/n, betLimit*expected), expected)
 	h.bet.step(&inc)
 
 	// Where bad requests are common they scatter less than a Poisson count by
 	// 1−p; by the inequality of means the ratio to that power is still fair.
-	exponent := 1 / (d.upper() * (1 - b.rate))
-	shape := g.a + h.x
-	null0, null1 := nullB+h.n, nullB+h.n+n
+	common := 1 / (1 - b.rate)
+	xw, nw := x*common/phi, n*common/phi
+	shape := g.a + seenX*common
+	null0 := nullB + seenN*common
 	for j, r := range b.ratios {
-		alt := g.b/r + h.n
-		inc[j] = exponent * (shape*math.Log(alt/null0) - (shape+x)*math.Log((alt+n)/null1))
+		alt := g.b/r + seenN*common
+		inc[j] = shape*math.Log(alt/null0) - (shape+xw)*math.Log((alt+nw)/(null0+nw))
 	}
 	h.count.step(&inc)
-	h.x += x
-	h.n += n
+	h.release = h.release.Add(c)
 }
 
 func (h *past) logE() float64 {
@@ -181,8 +191,10 @@ func (h *past) logE() float64 {
 // logWithout is the evidence of x bad ones among n against history at once.
 func (b *baseline) logWithout(x, n, phi float64) float64 {
 	total := math.Inf(-1)
+	weight := 1 / (phi * (1 - b.rate))
+	g := b.prior(phi)
 	for _, r := range b.ratios {
-		total = logAdd(total, logGammaHistory(b.prior.a, b.prior.b, x, n, r, b.nullRatio)/(phi*(1-b.rate)))
+		total = logAdd(total, logGammaHistory(g.a, g.b, weight*x, weight*n, r, b.nullRatio))
 	}
 	return total - math.Log(float64(len(b.ratios)))
 }

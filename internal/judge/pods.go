@@ -89,7 +89,7 @@ type suspicion struct {
 // suspect looks for a single pod behind the excess over the tolerated
 // proportion. level is the evidence (nats) which the other pods must show to
 // be guilty too when the excess is not seen in two of them or half of them.
-func (p *pods) suspect(all release.Count, tolerated, phi, level float64, b *baseline, alone *past) suspicion {
+func (p *pods) suspect(all release.Count, tolerated, phi, level float64, b *baseline, alone release.Count) suspicion {
 	var mean float64
 	for _, o := range p.byName {
 		mean += float64(o.count.Total) / float64(len(p.byName))
@@ -116,7 +116,7 @@ func (p *pods) suspect(all release.Count, tolerated, phi, level float64, b *base
 	rest := release.Count{Total: all.Total - worst.count.Total, Bad: all.Bad - worst.count.Bad}
 	logE := worst.without.logE()
 	if b.known {
-		x, n := float64(alone.x)-float64(worst.alone.Bad), float64(alone.n)-float64(worst.alone.Total)
+		x, n := float64(alone.Bad-worst.alone.Bad), float64(alone.Total-worst.alone.Total)
 		logE = logAdd(logE, b.logWithout(math.Max(0, x), math.Max(0, n), phi)) - math.Ln2
 	}
 	return suspicion{

@@ -58,7 +58,7 @@ func (s *series) step(t Tick) {
 	case c.Total > 0 && st.Total > 0:
 		s.present.step(c, st, s.r0, s.guess(), d.upper())
 	case c.Total > 0 && s.baseline.known:
-		s.past.step(&s.baseline, c, d)
+		s.past.step(&s.baseline, c, d.upper())
 	}
 	s.health.step(c, st, s.guess(), d.middle())
 	s.pods.step(t.Pods, c, st, s.r0, d.upper())
