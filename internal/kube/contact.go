@@ -7,10 +7,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 )
 
 // contact knows which watches stand and which were lost. Informers try again
@@ -47,6 +49,15 @@ func (c *contact) note(ctx context.Context, name string, err error) {
 		c.log.Info("kubernetes watch restored", "watch", name, "lost_for", time.Since(since))
 	}
 }
+
+// libraryLog gives a context in which the Kubernetes library writes to our log,
+// at debug level: what matters of it, note says once.
+func (c *contact) libraryLog(ctx context.Context) context.Context {
+	return klog.NewContext(ctx, logr.FromSlogHandler(c.log.Handler()).V(debugVerbosity))
+}
+
+// debugVerbosity is slog's debug level as logr counts.
+const debugVerbosity = -int(slog.LevelDebug)
 
 func (c *contact) forget(name string) {
 	c.mu.Lock()

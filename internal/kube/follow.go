@@ -47,7 +47,7 @@ func (w *Watcher) Follow(r release.Release) {
 		w.log.Error("release cannot be followed", "release", r.ID, "workload", r.Workload.String(), "error", err)
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(w.contact.libraryLog(context.Background()))
 	f.cancel = cancel
 	f.run = func() { f.informer.RunWithContext(ctx) }
 	w.follows[r.ID] = f

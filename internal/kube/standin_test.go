@@ -335,6 +335,8 @@ func (s *standIn) settle() {
 	} else if int(version(current).Revision) != revision {
 		current.Annotations[annotationRevision] = fmt.Sprint(revision + 1)
 	}
+	s.serial++
+	d.ResourceVersion = fmt.Sprint(s.serial)
 	d.Status.ObservedGeneration = d.Generation
 	n := *d.Spec.Replicas
 	d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.ReadyReplicas = n, n, n

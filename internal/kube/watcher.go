@@ -73,6 +73,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 
+	ctx = w.contact.libraryLog(ctx)
 	var informers sync.WaitGroup
 	var wait []cache.DoneChecker
 	for _, s := range w.scopes {

@@ -397,6 +397,7 @@ func TestGoingBackMakesTheOlderReplicaSetCurrent(t *testing.T) {
 		w.edit(func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = good })
 		w.nothing("the old template, before the controller has seen it")
 		w.updateSet("a", func(rs *appsv1.ReplicaSet) { rs.Annotations[annotationRevision] = "3" })
+		synctest.Wait()
 		w.observe()
 		r := w.only()
 		if r.Current.Hash != "a" || r.Current.Revision != 3 || r.Others[0].Hash != "b" {
@@ -466,6 +467,7 @@ func TestADeploymentBeingDeletedIsGoneAtOnceAndOnce(t *testing.T) {
 		w.only()
 		now := metav1.Now()
 		w.edit(func(d *appsv1.Deployment) { d.DeletionTimestamp, d.Finalizers = &now, []string{"foregroundDeletion"} })
+		synctest.Wait()
 		w.updateSet("a", func(rs *appsv1.ReplicaSet) { rs.Status.ReadyReplicas = 0 })
 		synctest.Wait()
 		if rollouts, gone := w.seen.take(); len(rollouts) != 0 || len(gone) != 1 {
