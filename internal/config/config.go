@@ -26,7 +26,7 @@ type Config struct {
 	// The cluster that is watched.
 	Kubernetes Kubernetes `yaml:"kubernetes"`
 	// Where the measurements come from.
-	Prometheus Prometheus `yaml:"prometheus"`
+	Prometheus Prometheus `yaml:"prometheus" jsonschema:"required"`
 	// Where alerts go. Without it none are sent.
 	Alertmanager *Alertmanager `yaml:"alertmanager"`
 	// Where hotfix issues are opened. Without it none are.
@@ -56,7 +56,7 @@ type Kubernetes struct {
 // Prometheus says how the metric store is asked.
 type Prometheus struct {
 	// Base URL of the Prometheus HTTP API, without /api/v1.
-	URL string `yaml:"url"`
+	URL string `yaml:"url" jsonschema:"required"`
 	// File that holds a bearer token.
 	BearerTokenFile string `yaml:"bearer_token_file"`
 	// HTTP basic authentication.
@@ -74,15 +74,15 @@ type Prometheus struct {
 // Basic is HTTP basic authentication.
 type Basic struct {
 	// User name.
-	User string `yaml:"user"`
+	User string `yaml:"user" jsonschema:"required"`
 	// File that holds the password.
-	PasswordFile string `yaml:"password_file"`
+	PasswordFile string `yaml:"password_file" jsonschema:"required"`
 }
 
 // Alertmanager says where alerts go.
 type Alertmanager struct {
 	// Base URL of every instance of the Alertmanager cluster, without /api/v2. Each gets every alert.
-	URLs []string `yaml:"urls"`
+	URLs []string `yaml:"urls" jsonschema:"required,minItems=1"`
 	// File that holds a bearer token.
 	BearerTokenFile string `yaml:"bearer_token_file"`
 	// How long one instance may take to accept an alert.
@@ -95,11 +95,11 @@ const ForgeGitea = "gitea"
 // Forge says where hotfix issues are opened and commits are read.
 type Forge struct {
 	// Kind of forge: gitea.
-	Kind string `yaml:"kind"`
+	Kind string `yaml:"kind" jsonschema:"required,enum=gitea"`
 	// Base URL of the forge, without /api/v1.
-	URL string `yaml:"url"`
+	URL string `yaml:"url" jsonschema:"required"`
 	// File that holds an access token with the scopes write:issue and read:repository.
-	TokenFile string `yaml:"token_file"`
+	TokenFile string `yaml:"token_file" jsonschema:"required"`
 	// Repository (owner/name) for releases whose images do not name one on this forge.
 	Repository string `yaml:"repository"`
 	// How long one request may take.
@@ -125,7 +125,7 @@ type Override struct {
 	// Names of the workloads it is for, as globs. Empty: all.
 	Workloads []string `yaml:"workloads"`
 	// What differs for them.
-	Policy Patch `yaml:"policy"`
+	Policy Patch `yaml:"policy" jsonschema:"required"`
 }
 
 // Patch is the part of a policy that is given; what is nil stays as it was.
@@ -165,11 +165,11 @@ type Patch struct {
 // Signal is a ratio of two counters: how many of total were bad.
 type Signal struct {
 	// Name of the signal: lower-case letters, digits and _.
-	Name string `yaml:"name"`
+	Name string `yaml:"name" jsonschema:"required"`
 	// PromQL selector of a counter of what went wrong.
-	Bad string `yaml:"bad"`
+	Bad string `yaml:"bad" jsonschema:"required"`
 	// PromQL selector of a counter of everything.
-	Total string `yaml:"total"`
+	Total string `yaml:"total" jsonschema:"required"`
 }
 
 // The defaults of what is not given. Those of the policy are
