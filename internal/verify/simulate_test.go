@@ -26,6 +26,8 @@ type world struct {
 	rollout     time.Duration
 	pods        int
 	historyFor  time.Duration
+	// outage is a share of requests that fail on both arms after the rollout began.
+	outage float64
 }
 
 func healthyWorld(seed uint64) *world {
@@ -41,8 +43,12 @@ var simBounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, math
 func (w *world) reading(from, to time.Time, share float64) signal.Reading {
 	seconds := to.Sub(from).Seconds()
 	rd := signal.Reading{From: from, To: to, Fresh: true}
-	rel, relHist := w.arm(w.rate*share*seconds, w.releaseErr, w.releaseSlow, "new")
-	stable, stableHist := w.arm(w.rate*(1-share)*seconds, w.errors, 1, "old")
+	outage := 0.0
+	if share > 0 {
+		outage = w.outage
+	}
+	rel, relHist := w.arm(w.rate*share*seconds, w.releaseErr+outage, w.releaseSlow, "new")
+	stable, stableHist := w.arm(w.rate*(1-share)*seconds, w.errors+outage, 1, "old")
 	rd.Errors = &signal.Pair{Release: rel, Stable: stable}
 	rd.Latency = &signal.LatencyPair{Release: relHist, Stable: stableHist}
 	return rd
