@@ -117,6 +117,20 @@ func TestTemplateFingerprintIgnoresOnlyThePodTemplateHash(t *testing.T) {
 	}
 }
 
+func TestFingerprintTakesQuantitiesByAmount(t *testing.T) {
+	of := func(amount string) fingerprint { return fingerprintOf(resource.MustParse(amount)) }
+	for _, same := range [][2]string{{"1024", "1Ki"}, {"1000m", "1"}, {"1Gi", "1024Mi"}, {"1e3", "1k"}, {"0", "0Ki"}, {"100000000000000000000", "100E"}} {
+		if of(same[0]) != of(same[1]) {
+			t.Errorf("%s and %s differ", same[0], same[1])
+		}
+	}
+	for _, other := range [][2]string{{"1", "1m"}, {"1k", "1Ki"}, {"1", "-1"}, {"0", "1n"}} {
+		if of(other[0]) == of(other[1]) {
+			t.Errorf("%s and %s are one", other[0], other[1])
+		}
+	}
+}
+
 func TestFingerprintTellsFieldsApart(t *testing.T) {
 	type pair struct{ A, B string }
 	values := []any{pair{"ab", ""}, pair{"a", "b"}, pair{"", "ab"}}

@@ -200,8 +200,8 @@ func TestFollowingTwiceWatchesOnceAndUnfollowEndsIt(t *testing.T) {
 		w.run()
 		for range 3 {
 			w.watcher.Follow(badRelease())
+			w.observation()
 		}
-		w.observation()
 		const both = "pod-template-hash in (a,b)"
 		if diff := cmp.Diff(map[string]int{both: 1}, w.podWatches()); diff != "" {
 			t.Error(diff)

@@ -160,6 +160,12 @@ func TestRollbackLosesTheRaceAgainstAChange(t *testing.T) {
 		{"a newer deploy", func(s *standIn) { s.deploy(next) }, release.CodeVoid, "changed meanwhile"},
 		{"a deletion", func(s *standIn) { s.mu.Lock(); delete(s.deployments, testKey); s.mu.Unlock() }, release.CodeVoid, "is gone"},
 		{"a new deployment of the same name", func(s *standIn) { s.create("uid-2", bad) }, release.CodeVoid, "made again"},
+		{"a new deployment of the same name at the same generation", func(s *standIn) {
+			s.create("uid-2", bad)
+			s.mu.Lock()
+			s.deployments[testKey].Generation = 2
+			s.mu.Unlock()
+		}, release.CodeVoid, "made again"},
 		{"a first annotation", func(s *standIn) {
 			s.edited(func(d *appsv1.Deployment) { d.Annotations = map[string]string{"team": "shop"} })
 		}, release.CodeUnavailable, "annotated at the same moment"},

@@ -418,6 +418,19 @@ func TestOfSeveralReplicaSetsWithTheTemplateTheOldestIsCurrent(t *testing.T) {
 	})
 }
 
+func TestAReplicaSetThatIsReleasedIsNoLongerTheDeployments(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.first()
+		w.roll(bad, "b", 2)
+		w.run()
+		w.only()
+		w.updateSet("a", func(rs *appsv1.ReplicaSet) { rs.OwnerReferences = nil })
+		if r := w.only(); len(r.Others) != 0 {
+			t.Errorf("others %+v", r.Others)
+		}
+	})
+}
+
 func TestRapidRolloutsEndWithTheLast(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.first()
