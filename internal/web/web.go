@@ -15,6 +15,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/a-h/templ"
@@ -97,6 +98,8 @@ func (h *handler) release(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
+	// Most are decided in the same moment; people read them as they happened.
+	slices.SortStableFunc(actions, func(a, b release.Action) int { return a.UpdatedAt.Compare(b.UpdatedAt) })
 	audit, err := h.Releases.Audit(r.Context(), id, auditLimit)
 	if err != nil {
 		h.fail(w, r, err)

@@ -89,11 +89,11 @@ func Regressed() Entry {
 	}
 	return Entry{
 		Record: store.Record{Release: r, Verdict: verdict, Policy: policy(release.AutonomyAuto)},
-		Actions: []release.Action{
+		Actions: []release.Action{ // as the store orders them: when decided, then by key
 			action(release.ActionAlert, 0.1, "firing in 2 of 2 Alertmanager instances", "http://alertmanager.example.com/#/alerts"),
-			action(release.ActionRollback, 0.3, "put back webapp-5f6d7c8b9d (v2); all 3 replicas ready after 6.2 s", ""),
 			action(release.ActionEvent, 0.4, "", ""),
 			action(release.ActionIssue, 1.4, "opened with the evidence and 3 suspect commits", "https://git.example.com/mycompany/webapp/issues/12"),
+			action(release.ActionRollback, 0.3, "put back webapp-5f6d7c8b9d (v2); all 3 replicas ready after 6.2 s", ""),
 		},
 		Audit: []release.AuditRow{
 			row(1, -46.6, "release_seen", "judging", "shop/webapp rolls out v3 in place of v2"),
