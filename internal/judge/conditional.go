@@ -4,12 +4,12 @@ import "math"
 
 // effectSteps are the alternatives over the tolerated relative risk r0:
 // r_j = r0 × step. The last one costs ln(7/6) and finds an outage sooner.
-var effectSteps = [...]float64{1.25, 1.5, 2, 3, 5, 10, 30}
+var effectSteps = [...]float64{1.4, 2, 4, 10, 30}
 
 // betShares are the shares of its capital a betting expert puts on the release
 // arm's share of failures. Small shares win on small effects in big ticks,
 // large ones on failures that fall on the release alone.
-var betShares = [...]float64{0.08, 0.2, 0.4, 0.65, 0.85, 0.97}
+var betShares = [...]float64{0.1, 0.3, 0.6, 0.95}
 
 // Share is θ(r): the probability that a failure is the release's when its
 // relative risk is r and it gets the share rho of the requests.

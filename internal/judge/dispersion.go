@@ -11,7 +11,7 @@ import (
 // failure from passing for proof that failures never come in bursts.
 const (
 	priorWindows    = 2.0
-	priorDispersion = 2.0
+	priorDispersion = 1.5
 )
 
 // scatter sums what the dispersion φ of an arm's windows is estimated from:
@@ -19,8 +19,15 @@ const (
 // independent requests and the mean size of a burst, weighted by size, for
 // requests that fail together.
 type scatter struct {
+	// successive takes the differences of windows that follow one another instead
+	// of those from the mean (von Neumann). A burst counts as before, but the
+	// onset of lasting harm counts once: it must not pass for a burst.
+	successive bool
+
 	windows, hits int     // windows with requests; with bad ones
-	n, f, sq      float64 // Σn, Σf, Σf²/n
+	n, f, square  float64 // Σn, Σf, Σf²/n
+	last          release.Count
+	steps         float64 // Σ (difference of ratios)² / (1/n + 1/n of the last)
 }
 
 func (s *scatter) add(c release.Count) {
@@ -34,7 +41,12 @@ func (s *scatter) add(c release.Count) {
 	}
 	s.n += n
 	s.f += f
-	s.sq += f * f / n
+	s.square += f * f / n
+	if s.last.Total > 0 {
+		d := f/n - s.last.Ratio()
+		s.steps += d * d / (1/n + 1/float64(s.last.Total))
+	}
+	s.last = c
 }
 
 // pearson returns the statistic, its degrees of freedom and its variance for
@@ -45,9 +57,12 @@ func (s *scatter) pearson() (sum, freedom, variance float64) {
 	}
 	p := s.f / s.n
 	freedom = float64(s.windows - 1)
+	sum = math.Max(0, s.square-s.f*p)
+	if s.successive {
+		sum = s.steps
+	}
 	perWindow := s.f / float64(s.windows)
-	sum = math.Max(0, s.sq-s.f*p) / (p * (1 - p))
-	return sum, freedom, freedom * (2 + 1/perWindow)
+	return sum / (p * (1 - p)), freedom, freedom * (2 + 1/perWindow)
 }
 
 // dispersion is φ estimated over arms, each about its own mean.

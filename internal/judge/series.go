@@ -19,8 +19,8 @@ type series struct {
 	health   health
 	pods     pods
 
-	release, stable       release.Count // over all ticks
-	releaseSpan, stableSp scatter
+	release, stable         release.Count // over all ticks
+	releaseSpan, stableSpan scatter
 }
 
 func newSeries(cfg Config, s Signal, weight float64) *series {
@@ -31,21 +31,16 @@ func newSeries(cfg Config, s Signal, weight float64) *series {
 		present:  newPresent(),
 		past:     newPast(),
 		pods:     newPods(),
+		// The release's ticks are the ones that may change for good.
+		releaseSpan: scatter{successive: true},
 	}
 	out.health = newHealth(cfg, &out.baseline)
 	return out
 }
 
-// dispersion is φ from history, the stable arm and the release so far, all of
-// the past. The release's own ticks count only where they are the smoother: a
-// real onset of harm must not pass for a burst.
+// dispersion is φ from history, the stable arm and the release, all of the past.
 func (s *series) dispersion() dispersion {
-	without := measure(&s.baseline.scatter, &s.stableSp)
-	with := measure(&s.baseline.scatter, &s.stableSp, &s.releaseSpan)
-	if with.upper() < without.upper() {
-		return with
-	}
-	return without
+	return measure(&s.baseline.scatter, &s.stableSpan, &s.releaseSpan)
 }
 
 func (s *series) step(t Tick) {
@@ -65,7 +60,7 @@ func (s *series) step(t Tick) {
 
 	s.release, s.stable = s.release.Add(c), s.stable.Add(st)
 	s.releaseSpan.add(c)
-	s.stableSp.add(st)
+	s.stableSpan.add(st)
 	s.past.remember(st)
 }
 

@@ -10,9 +10,12 @@ const maxExperts = 8
 // that begins later, when capital that was at stake from the start is spent.
 // Health is expected from the start.
 const (
-	firstShareHarm   = 0.5
+	firstShareHarm   = 0.75
 	firstShareHealth = 0.9
 	reserveTicks     = 20.0
+	// No single tick may gain more than this many nats: whatever happens in one
+	// tick may be one event, larger than any seen before.
+	maxTickGain = 5.0
 )
 
 // wealth is an e-process: a mixture over experts and over the tick at which
@@ -44,7 +47,7 @@ func (w *wealth) step(increments *[maxExperts]float64) {
 	w.reserve = left
 	w.played++
 	for j := range w.experts {
-		w.log[j] = logAdd(w.log[j], stake) + increments[j]
+		w.log[j] = logAdd(w.log[j], stake) + math.Min(increments[j], maxTickGain)
 	}
 	if w.cap < math.Inf(1) {
 		if over := w.logE() - w.cap; over > 0 {
