@@ -8,9 +8,9 @@ package alertmanager
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -36,12 +36,16 @@ type Config struct {
 
 // Sink posts alerts. It is safe for concurrent use.
 type Sink struct {
-	urls   []string
-	client *outbound.Client
-	log    *slog.Logger
+	instances []instance
+	log       *slog.Logger
 
 	mu     sync.Mutex
-	broken map[string]bool // instances whose last post failed
+	broken map[string]bool // URLs of instances whose last post failed
+}
+
+type instance struct {
+	url    string
+	client *outbound.Client
 }
 
 // New returns a sink that does not connect before its first post.
@@ -55,21 +59,28 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	s := &Sink{
-		client: outbound.New(outbound.Config{
-			Service: "alertmanager", Scheme: "Bearer", SecretFile: cfg.BearerTokenFile, Timeout: cfg.Timeout,
-		}),
-		log:    cfg.Log,
-		broken: map[string]bool{},
-	}
-	for _, u := range cfg.URLs {
-		s.urls = append(s.urls, strings.TrimRight(u, "/"))
+	s := &Sink{log: cfg.Log, broken: map[string]bool{}}
+	for _, text := range cfg.URLs {
+		u, err := url.Parse(strings.TrimRight(text, "/"))
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil {
+			return nil, release.E(release.CodeInvalid, "alertmanager: a URL must be http(s)://host without user and password", nil)
+		}
+		s.instances = append(s.instances, instance{
+			url: u.String(),
+			client: outbound.New(outbound.Config{
+				Service: "Alertmanager " + u.Host, Scheme: "Bearer", SecretFile: cfg.BearerTokenFile, Timeout: cfg.Timeout,
+			}),
+		})
 	}
 	return s, nil
 }
 
 // Close drops idle connections.
-func (s *Sink) Close() { s.client.Close() }
+func (s *Sink) Close() {
+	for _, in := range s.instances {
+		in.client.Close()
+	}
+}
 
 // alert is what the API takes: postableAlert of Alertmanager's openapi.yaml.
 type alert struct {
@@ -99,11 +110,11 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 			StartsAt: timestamp(a.StartsAt), EndsAt: timestamp(a.EndsAt), GeneratorURL: a.GeneratorURL,
 		}
 	}
-	errs := make([]error, len(s.urls))
+	errs := make([]error, len(s.instances))
 	var wg sync.WaitGroup
-	for i, u := range s.urls {
+	for i, in := range s.instances {
 		wg.Go(func() {
-			errs[i] = s.client.Do(ctx, fmt.Sprintf("post %d alerts", len(alerts)), http.MethodPost, u+"/api/v2/alerts", body, nil)
+			errs[i] = in.client.Do(ctx, "post alerts", http.MethodPost, in.url+"/api/v2/alerts", body, nil)
 		})
 	}
 	wg.Wait()
@@ -131,7 +142,7 @@ func (s *Sink) note(errs []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, err := range errs {
-		u := s.urls[i]
+		u := s.instances[i].url
 		if (err != nil) == s.broken[u] {
 			continue
 		}

@@ -26,9 +26,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const token = "am-token-7f3a"
 
-// instance is an Alertmanager that refuses what the real one refuses and keeps
+// server is an Alertmanager that refuses what the real one refuses and keeps
 // what it was given.
-type instance struct {
+type server struct {
 	t   *testing.T
 	url string
 
@@ -49,15 +49,15 @@ type postable struct {
 	GeneratorURL string            `json:"generatorURL"`
 }
 
-func newInstance(t *testing.T) *instance {
-	in := &instance{t: t, alerts: map[string]postable{}}
+func newInstance(t *testing.T) *server {
+	in := &server{t: t, alerts: map[string]postable{}}
 	srv := httptest.NewServer(in)
 	t.Cleanup(srv.Close)
 	in.url = srv.URL
 	return in
 }
 
-func (in *instance) fail(status int, body string, header ...string) *instance {
+func (in *server) fail(status int, body string, header ...string) *server {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.status, in.body, in.header = status, body, http.Header{}
@@ -67,7 +67,7 @@ func (in *instance) fail(status int, body string, header ...string) *instance {
 	return in
 }
 
-func (in *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (in *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.posts++
@@ -104,7 +104,7 @@ func (in *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (in *instance) count() int {
+func (in *server) count() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.posts
@@ -145,7 +145,7 @@ func TestPostReachesEveryInstance(t *testing.T) {
 		fmt.Sprint(firing.Labels): {firing.Labels, firing.Annotations, started.UTC(), started.Add(5 * time.Minute).UTC(), firing.GeneratorURL},
 		fmt.Sprint(bare.Labels):   {Labels: bare.Labels},
 	}
-	for i, in := range []*instance{a, b} {
+	for i, in := range []*server{a, b} {
 		if diff := cmp.Diff(want, in.alerts); diff != "" {
 			t.Errorf("instance %d: %s", i, diff)
 		}
@@ -294,8 +294,23 @@ func TestASlowInstanceIsGivenUpAfterTheTimeOut(t *testing.T) {
 	}
 }
 
-func TestWithoutInstancesThereIsNoSink(t *testing.T) {
-	if _, err := New(Config{}); release.ErrorCode(err) != release.CodeInvalid {
-		t.Errorf("got %v", err)
+func TestBadSettingsAreRefused(t *testing.T) {
+	for _, urls := range [][]string{nil, {""}, {"a:9093"}, {"http://a:9093", "ftp://b"}, {"http://me:" + token + "@a:9093"}} {
+		if _, err := New(Config{URLs: urls}); release.ErrorCode(err) != release.CodeInvalid || strings.Contains(err.Error(), token) {
+			t.Errorf("%v: %v", urls, err)
+		}
+	}
+}
+
+func TestAnErrorNamesTheInstanceItIsOf(t *testing.T) {
+	a, b := newInstance(t).fail(400, `"bad labels"`), newInstance(t).fail(503, "")
+	err := newSink(t, Config{URLs: []string{a.url, b.url}}).Post(t.Context(), []release.Alert{firing})
+	for _, want := range []string{
+		"post alerts at Alertmanager " + strings.TrimPrefix(a.url, "http://") + ": status 400 Bad Request: bad labels",
+		"post alerts at Alertmanager " + strings.TrimPrefix(b.url, "http://") + ": status 503",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
 	}
 }
