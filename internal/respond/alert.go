@@ -1,0 +1,211 @@
+package respond
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store"
+)
+
+const (
+	// AlertName is the alertname of a regressed release.
+	AlertName = "WatchtowerReleaseRegressed"
+
+	annotationRollback = "rollback"
+	annotationRestored = "restored"
+	annotationIssue    = "issue"
+
+	repostEvery = time.Minute
+	// An alert nobody re-posts any more ends by itself after this.
+	firingFor = 4 * time.Minute
+	// A rollback may be over before Alertmanager, which gathers a group for 30 s
+	// by default, has told anybody. So an alert fires at least this long.
+	firesAtLeast   = time.Minute
+	postAgainAfter = 10 * time.Second
+	postBatch      = 64
+)
+
+// alertOf is the alert of a regressed release. Its labels are what the release
+// is, so that it stays one alert whatever becomes of it.
+func alertOf(rel release.Release, v release.Verdict, externalURL, rollback string) release.Alert {
+	var said []string
+	for _, e := range v.Evidence {
+		said = append(said, release.EvidenceSentence(e))
+	}
+	if v.Threshold > 0 && v.EValue > 0 {
+		said = append(said, "together: e-value "+release.EValue(v.EValue)+", needed "+release.EValue(v.Threshold))
+	}
+	a := release.Alert{
+		Labels: map[string]string{
+			"alertname": AlertName, "cluster": rel.Workload.Cluster, "namespace": rel.Workload.Namespace,
+			"workload": rel.Workload.Name, "release": string(rel.ID), "severity": "critical",
+		},
+		Annotations: map[string]string{
+			"summary":          release.Headline(rel, v),
+			"description":      strings.Join(said, ".\n"),
+			annotationRollback: release.OneLine(rollback, maxDetail),
+		},
+		StartsAt: time.Now(),
+	}
+	if v.DecidedAt != nil {
+		a.StartsAt = *v.DecidedAt
+	}
+	if externalURL != "" {
+		a.GeneratorURL = externalURL + "/releases/" + string(rel.ID)
+	}
+	return a
+}
+
+// alert posts the alert of a release for the first time.
+func (r *Responder) alert(ctx context.Context, rec store.Record) (outcome, error) {
+	if r.deps.Alerter == nil { // it was configured when this was decided
+		return outcome{state: release.ActionRefused, detail: "no Alertmanager is configured"}, nil
+	}
+	only := func(a store.Alert) bool { return a.Release == rec.Release.ID }
+	if _, err := r.postAlerts(ctx, only); err != nil {
+		return outcome{}, err
+	}
+	return outcome{state: release.ActionDone, detail: AlertName + " is with Alertmanager"}, nil
+}
+
+// keepAlertsAlive re-posts until ctx ends.
+func (r *Responder) keepAlertsAlive(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		case <-timer.C:
+		}
+		next := repostEvery
+		if r.deps.Alerter != nil {
+			wait, err := r.postAlerts(ctx, func(store.Alert) bool { return true })
+			if err != nil && ctx.Err() == nil {
+				r.log.Warn("alerts could not be posted", "err", err)
+			}
+			next = wait
+		}
+		timer.Reset(next)
+	}
+}
+
+// pokeAlerts has changed alerts posted soon.
+func (r *Responder) pokeAlerts() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// postAlerts posts the alerts that fire and those whose end has come, and
+// records what Alertmanager took. It answers when to do so again.
+func (r *Responder) postAlerts(ctx context.Context, which func(store.Alert) bool) (again time.Duration, err error) {
+	r.posting.Lock()
+	defer r.posting.Unlock()
+	alerts, err := r.store.FiringAlerts(ctx)
+	if err != nil {
+		return postAgainAfter, err
+	}
+	alerts = slices.DeleteFunc(alerts, func(a store.Alert) bool { return !which(a) })
+	again = repostEvery
+	for batch := range slices.Chunk(alerts, postBatch) {
+		ctx, cancel := context.WithTimeout(ctx, jobTimeout/2)
+		wait, err := r.postBatch(ctx, batch)
+		cancel()
+		if err != nil {
+			return postAgainAfter, err
+		}
+		again = min(again, wait)
+	}
+	return again, nil
+}
+
+func (r *Responder) postBatch(ctx context.Context, batch []store.Alert) (again time.Duration, err error) {
+	now := time.Now()
+	again = repostEvery
+	posts := make([]release.Alert, len(batch))
+	for i := range batch {
+		a := &batch[i]
+		posts[i] = a.Alert
+		posts[i].EndsAt = now.Add(firingFor)
+		if a.State != store.AlertResolving {
+			continue
+		}
+		// An end is told only after its beginning, and not too soon after it.
+		if a.PostedAt != nil && now.Sub(*a.PostedAt) >= firesAtLeast {
+			a.State, posts[i].EndsAt = store.AlertResolved, now
+			continue
+		}
+		wait := firesAtLeast
+		if a.PostedAt != nil {
+			wait -= now.Sub(*a.PostedAt)
+		}
+		again = min(again, max(wait, 0))
+	}
+	if err := r.deps.Alerter.Post(ctx, posts); err != nil {
+		return 0, err
+	}
+	return again, r.record(ctx, func(_ context.Context, tx *store.Tx) error { return taken(tx, batch, now) })
+}
+
+// taken records that Alertmanager took the alerts. Whatever else became of
+// them in the meantime stays.
+func taken(tx *store.Tx, batch []store.Alert, now time.Time) error {
+	for _, posted := range batch {
+		a, found, err := tx.Alert(posted.Release)
+		if err != nil {
+			return err
+		}
+		if !found || (a.PostedAt != nil && posted.State != store.AlertResolved) {
+			continue
+		}
+		if a.PostedAt == nil {
+			a.PostedAt = &now
+		}
+		if posted.State == store.AlertResolved {
+			a.State = store.AlertResolved
+			if err := tx.Audit(row(a.Release, "alert", "resolved", "Alertmanager was told of its end")); err != nil {
+				return err
+			}
+		}
+		if err := tx.UpdateAlert(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// annotate changes annotations of a release's alert, if it has one.
+func annotate(tx *store.Tx, id release.ID, annotations map[string]string) error {
+	a, found, err := tx.Alert(id)
+	if err != nil || !found {
+		return err
+	}
+	for k, v := range annotations {
+		a.Alert.Annotations[k] = release.OneLine(v, maxDetail)
+	}
+	return tx.UpdateAlert(a)
+}
+
+// endAlert lets a firing alert end; restored says how the workload came back,
+// "" when it did not.
+func endAlert(tx *store.Tx, id release.ID, why, restored string) error {
+	a, found, err := tx.Alert(id)
+	if err != nil || !found || a.State != store.AlertFiring {
+		return err
+	}
+	now := time.Now()
+	a.State, a.ResolveAt = store.AlertResolving, &now
+	if restored != "" {
+		a.Alert.Annotations[annotationRestored] = "done: " + restored
+	}
+	if err := tx.UpdateAlert(a); err != nil {
+		return err
+	}
+	return tx.Audit(row(id, "alert", "ending", why))
+}

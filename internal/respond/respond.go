@@ -1,0 +1,165 @@
+// Package respond decides what a verdict leads to and carries it out, each
+// effect once. A decision is one transaction: the verdict with its evidence,
+// the actions the policy allows, the jobs that carry them out, and the audit
+// rows that say why. A job may run again after a crash or a fault; every effect
+// is known to the other side by a key, a fence or a marker, so that the second
+// run finds what the first one did.
+package respond
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store"
+)
+
+// Cluster is where rollbacks happen. Errors are *release.Error: CodeVoid when
+// the ground of the call fell away, CodeRefused when a rule forbids it, both
+// final; anything else may be tried again.
+type Cluster interface {
+	// ReplicaSets lists the workload's ReplicaSets as they are now, newest first.
+	ReplicaSets(ctx context.Context, w release.Workload) ([]release.RolloutReplicaSet, error)
+	// Rollback patches at most once per release; a later call answers Already.
+	Rollback(ctx context.Context, req release.RollbackRequest) (release.RollbackResult, error)
+	// Restored reports whether every replica runs the target and is ready.
+	Restored(ctx context.Context, w release.Workload, target release.ReplicaSet) (bool, error)
+	// Event writes a Kubernetes Event on the workload, one per key.
+	Event(ctx context.Context, w release.Workload, key, reason, message string, warning bool) error
+}
+
+// Alerter takes alerts. The same labels are the same alert, so posting one
+// again is harmless. CodeInvalid is final; anything else may be tried again.
+type Alerter interface {
+	Post(ctx context.Context, alerts []release.Alert) error
+}
+
+// Forge holds source repositories and their issues. An empty repo means the
+// configured one.
+type Forge interface {
+	// Repository names the repository of a source URL; false when it lies elsewhere.
+	Repository(source string) (repo string, ok bool)
+	// FindIssue looks for an issue whose text has the marker.
+	FindIssue(ctx context.Context, repo, marker string) (url string, found bool, err error)
+	// OpenIssue opens one. After an error it may be there nevertheless.
+	OpenIssue(ctx context.Context, repo string, issue release.Issue) (url string, err error)
+	// Commits lists what is in to and not in from.
+	Commits(ctx context.Context, repo, from, to string) ([]release.Commit, error)
+}
+
+// Deps is what a Responder acts on.
+type Deps struct {
+	Cluster Cluster
+	Alerter Alerter // nil: none is configured
+	Forge   Forge   // nil: none is configured
+	// ExternalURL is where people reach Watchtower's pages; "" when unknown.
+	ExternalURL string
+}
+
+// Responder records verdicts and carries out what follows from them.
+type Responder struct {
+	store   *store.Store
+	deps    Deps
+	log     *slog.Logger
+	metrics *metrics
+	client  *river.Client[*sql.Tx]
+	bell    bell
+
+	posting sync.Mutex    // an alert's end is never overtaken by its beginning
+	wake    chan struct{} // an alert changed
+
+	mu       sync.Mutex
+	underWay map[string]bool // keys of the actions being carried out
+}
+
+const (
+	jobTimeout   = time.Minute
+	rescueAfter  = 3 * time.Minute
+	stopPatience = 5 * time.Second
+	fetchEvery   = time.Second // without a ring of the bell
+	fetchPause   = 20 * time.Millisecond
+	workers      = 8
+)
+
+// New makes a Responder. It does nothing outside the database before Run.
+func New(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer) (*Responder, error) {
+	return newResponder(st, deps, log, reg, func(*river.Config) {})
+}
+
+func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer, tune func(*river.Config)) (*Responder, error) {
+	deps.ExternalURL = strings.TrimRight(deps.ExternalURL, "/")
+	r := &Responder{
+		store: st, deps: deps, log: log, bell: newBell(), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
+	}
+	r.metrics = newMetrics(reg, r.firing)
+	jobs := river.NewWorkers()
+	river.AddWorker(jobs, &actionWorker{responder: r})
+	river.AddWorker(jobs, &restoreWorker{responder: r})
+	cfg := &river.Config{
+		Workers:                     jobs,
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}},
+		FetchCooldown:               fetchPause,
+		FetchPollInterval:           fetchEvery,
+		JobTimeout:                  jobTimeout,
+		RescueStuckJobsAfter:        rescueAfter,
+		SoftStopTimeout:             stopPatience,
+		MaxAttempts:                 maxJobAttempts,
+		RetryPolicy:                 retryPolicy{},
+		CompletedJobRetentionPeriod: time.Hour,
+		ReindexerIndexNames:         []string{}, // SQLite's need none
+		Logger:                      slog.New(warnings{log.Handler()}),
+	}
+	tune(cfg)
+	client, err := river.NewClient(driver{riversqlite.New(st.DB()), r.bell}, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("make the job queue: %w", err)
+	}
+	r.client = client
+	return r, nil
+}
+
+// Run carries out actions and keeps alerts alive until ctx ends; then it lets
+// what is under way finish for a few seconds. What an earlier process left
+// unfinished goes on at once.
+func (r *Responder) Run(ctx context.Context) error {
+	n, err := r.store.ReclaimJobs(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		r.log.Info("actions of an earlier process go on", "jobs", n)
+	}
+	if err := r.client.Start(ctx); ctx.Err() != nil && err != nil {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("start the job queue: %w", err)
+	}
+	r.keepAlertsAlive(ctx)
+	<-r.client.Stopped()
+	return nil
+}
+
+// warnings passes on what is worth a person's attention of River's log.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }

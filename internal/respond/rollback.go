@@ -1,0 +1,138 @@
+package respond
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store"
+)
+
+// rollbackPlan is what a rollback is about to do.
+type rollbackPlan struct {
+	Request release.RollbackRequest `json:"request"`
+	Why     string                  `json:"why"` // this target
+}
+
+func (r *Responder) rollback(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
+	// What was decided is looked at again where it is acted upon: no rollback
+	// without a stored verdict and its evidence.
+	if rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0 {
+		return outcome{}, release.E(release.CodeVoid, "no final verdict of a regression with evidence is stored", nil)
+	}
+	plan, refused, err := r.plan(ctx, a.Key, rec)
+	if err != nil {
+		return outcome{}, err
+	}
+	if refused != "" {
+		return outcome{state: release.ActionRefused, detail: refused, follow: r.afterRollback(rec, nil)}, nil
+	}
+	res, err := r.deps.Cluster.Rollback(ctx, plan.Request)
+	if err != nil {
+		return outcome{}, err
+	}
+	target := plan.Request.Target
+	if res.Target.Name != "" && res.Target.Name != target.Name { // put back by an earlier attempt
+		target, plan.Why = res.Target, "patched before"
+	}
+	return outcome{
+		state:  release.ActionDone,
+		detail: fmt.Sprintf("put back %s, %s", release.ReplicaSetName(target), plan.Why),
+		follow: r.afterRollback(rec, &target),
+	}, nil
+}
+
+// plan is what an earlier attempt was about to do, or is made and kept now.
+func (r *Responder) plan(ctx context.Context, key string, rec store.Record) (plan rollbackPlan, refused string, err error) {
+	rel := rec.Release
+	found, err := r.store.Plan(ctx, key, &plan)
+	if err != nil {
+		return plan, "", err
+	}
+	judged, err := r.store.Judged(ctx, rel.Workload.Cluster, rel.Workload.UID)
+	if err != nil {
+		return plan, "", err
+	}
+	if found {
+		if judged[plan.Request.Target.UID] == release.Regressed {
+			return plan, fmt.Sprintf("%s was judged regressed meanwhile", release.ReplicaSetName(plan.Request.Target)), nil
+		}
+		return plan, "", nil
+	}
+	live, err := r.deps.Cluster.ReplicaSets(ctx, rel.Workload)
+	if err != nil {
+		return plan, "", err
+	}
+	target, why, refused := chooseTarget(rel, live, judged)
+	if refused != "" {
+		return plan, refused, nil
+	}
+	plan = rollbackPlan{Why: why, Request: release.RollbackRequest{
+		Release: rel.ID, Workload: rel.Workload, From: rel.ReplicaSet, Target: target, Generation: rel.Generation,
+		Reason: release.Headline(rel, rec.Verdict),
+	}}
+	err = r.store.Write(ctx, func(tx *store.Tx) error { return tx.SavePlan(key, plan) })
+	return plan, "", err
+}
+
+// afterRollback tells of what came of a rollback, and watches the target come
+// back when there is one.
+func (r *Responder) afterRollback(rec store.Record, target *release.ReplicaSet) func(context.Context, *store.Tx, release.Action) error {
+	return func(ctx context.Context, tx *store.Tx, a release.Action) error {
+		if err := annotate(tx, a.Release, map[string]string{annotationRollback: noteOf(a)}); err != nil {
+			return err
+		}
+		now := time.Now()
+		told := release.Action{
+			Key: eventOfRollback(a.Release), Release: a.Release, Kind: release.ActionEvent, State: release.ActionPending, CreatedAt: now, UpdatedAt: now,
+		}
+		if err := r.add(ctx, tx, told); err != nil {
+			return err
+		}
+		if target == nil {
+			return nil
+		}
+		args := restoreArgs{Release: a.Release, Workload: rec.Release.Workload, Target: *target, Since: now}
+		if _, err := r.client.InsertTx(ctx, tx.SQL(), args, &river.InsertOpts{Priority: 2}); err != nil {
+			return fmt.Errorf("enqueue the watch of %s: %w", target.Name, err)
+		}
+		return nil
+	}
+}
+
+func eventOfRollback(id release.ID) string {
+	return release.ActionKey(id, release.ActionEvent) + "/rollback"
+}
+
+// event writes the verdict, or what came of the rollback, on the Deployment.
+func (r *Responder) event(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
+	reason, message, warning := "ReleaseRegressed", release.Headline(rec.Release, rec.Verdict), true
+	if strings.HasSuffix(a.Key, "/rollback") {
+		rollback, err := r.store.Action(ctx, release.ActionKey(a.Release, release.ActionRollback))
+		if err != nil {
+			return outcome{}, err
+		}
+		reason, warning = eventReason(rollback.State)
+		message = "rollback of " + release.VersionStep(rec.Release) + " " + noteOf(rollback)
+	}
+	if err := r.deps.Cluster.Event(ctx, rec.Release.Workload, a.Key, reason, message, warning); err != nil {
+		return outcome{}, err
+	}
+	return outcome{state: release.ActionDone, detail: reason + " written on deployment " + rec.Release.Workload.String()}, nil
+}
+
+func eventReason(s release.ActionState) (reason string, warning bool) {
+	switch s {
+	case release.ActionDone:
+		return "ReleaseRolledBack", false
+	case release.ActionRefused:
+		return "RollbackRefused", true
+	case release.ActionVoid:
+		return "RollbackVoid", true
+	}
+	return "RollbackFailed", true
+}

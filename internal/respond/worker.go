@@ -1,0 +1,176 @@
+package respond
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store"
+)
+
+// maxDetail bounds in characters what is kept of an outcome or an error.
+const maxDetail = 500
+
+// recordPatience is how long the record of an effect may take, whatever
+// became of the job's own time.
+const recordPatience = 10 * time.Second
+
+// actionArgs is the job that carries out one action.
+type actionArgs struct {
+	Key string `json:"key"`
+}
+
+// Kind names the job in the database.
+func (actionArgs) Kind() string { return "watchtower_action" }
+
+type actionWorker struct {
+	river.WorkerDefaults[actionArgs]
+	responder *Responder
+}
+
+// Work carries the action out unless that has happened.
+func (w *actionWorker) Work(ctx context.Context, job *river.Job[actionArgs]) error {
+	return w.responder.carryOut(ctx, job.Args.Key)
+}
+
+// outcome is what came of an action.
+type outcome struct {
+	state       release.ActionState
+	detail, url string
+	// follow is part of the transaction that settles the action; nil for none.
+	follow func(ctx context.Context, tx *store.Tx, a release.Action) error
+}
+
+// notYet is returned by an action whose time has not come.
+type notYet struct{ wait time.Duration }
+
+func (notYet) Error() string { return "not yet" }
+
+func (r *Responder) carryOut(ctx context.Context, key string) error {
+	if !r.claim(key) {
+		return r.later(5 * time.Second) // an earlier run still hangs
+	}
+	defer r.unclaim(key)
+	a, err := r.store.Action(ctx, key)
+	if err != nil {
+		return err
+	}
+	if a.State != release.ActionPending {
+		return nil
+	}
+	rec, err := r.store.Release(ctx, a.Release)
+	if err != nil {
+		return err
+	}
+	a.Attempts++
+	out, err := r.perform(ctx, a, rec)
+	var wait notYet
+	switch {
+	case errors.As(err, &wait):
+		return r.later(wait.wait)
+	case err != nil && errors.Is(ctx.Err(), context.Canceled):
+		return river.JobSnooze(0) // we are being stopped; the next start goes on
+	case err != nil:
+		if ctx.Err() != nil {
+			err = release.E(release.CodeUnavailable, "no answer within "+jobTimeout.String(), err)
+		}
+		var again time.Duration
+		if out, again = failure(a, err, time.Now()); again > 0 {
+			return r.postpone(ctx, a, out.detail, again)
+		}
+		if a.Kind == release.ActionRollback {
+			out.follow = r.afterRollback(rec, nil)
+		}
+	}
+	return r.settle(ctx, a, out)
+}
+
+// later puts a job off without an attempt being counted.
+func (r *Responder) later(d time.Duration) error {
+	r.bell.ringAfter(d)
+	return river.JobSnooze(d)
+}
+
+func (r *Responder) perform(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
+	switch a.Kind {
+	case release.ActionRollback:
+		return r.rollback(ctx, a, rec)
+	case release.ActionAlert:
+		return r.alert(ctx, rec)
+	case release.ActionEvent:
+		return r.event(ctx, a, rec)
+	case release.ActionIssue:
+		return r.issue(ctx, a, rec)
+	}
+	return outcome{}, release.E(release.CodeInvalid, fmt.Sprintf("action kind %q is unknown", a.Kind), nil)
+}
+
+// claim keeps an action from running twice at once, should River start a job
+// anew that it took for dead.
+func (r *Responder) claim(key string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.underWay[key] {
+		return false
+	}
+	r.underWay[key] = true
+	return true
+}
+
+func (r *Responder) unclaim(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.underWay, key)
+}
+
+// record writes what came of an effect. It does not end with the job's time:
+// what has happened must be known.
+func (r *Responder) record(ctx context.Context, f func(ctx context.Context, tx *store.Tx) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordPatience)
+	defer cancel()
+	return r.store.Write(ctx, func(tx *store.Tx) error { return f(ctx, tx) })
+}
+
+func (r *Responder) postpone(ctx context.Context, a release.Action, detail string, again time.Duration) error {
+	a.Detail, a.UpdatedAt = release.OneLine("trying again: "+detail, maxDetail), time.Now()
+	err := r.record(ctx, func(_ context.Context, tx *store.Tx) error {
+		_, err := tx.UpdateAction(a)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("postpone action %s: %w", a.Key, err)
+	}
+	r.log.Warn("action is tried again", "action", a.Key, "release", string(a.Release), "attempts", a.Attempts, "after", again, "err", detail)
+	return r.later(again)
+}
+
+func (r *Responder) settle(ctx context.Context, a release.Action, out outcome) error {
+	a.State, a.Detail, a.URL, a.UpdatedAt = out.state, release.OneLine(out.detail, maxDetail), out.url, time.Now()
+	var changed bool
+	err := r.record(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
+		if changed, err = tx.UpdateAction(a); err != nil || !changed {
+			return err
+		}
+		if err := tx.Audit(row(a.Release, string(a.Kind), string(a.State), a.Detail)); err != nil {
+			return err
+		}
+		if out.follow == nil {
+			return nil
+		}
+		return out.follow(ctx, tx, a)
+	})
+	if err != nil {
+		return fmt.Errorf("settle action %s: %w", a.Key, err)
+	}
+	if changed {
+		r.metrics.settled(a)
+		r.log.Info("action settled", "action", a.Key, "release", string(a.Release), "state", string(a.State), "detail", a.Detail)
+		r.pokeAlerts()
+		r.bell.ring()
+	}
+	return nil
+}

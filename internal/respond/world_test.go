@@ -1,0 +1,349 @@
+package respond
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+	"go.uber.org/goleak"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// tester is what testing and rapid have in common.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+// world is everything outside Watchtower, which outlives its processes.
+type world struct {
+	t       tester
+	dir     string
+	images  int // of the database, one for each process that was killed
+	cluster *strictCluster
+	alerts  *strictAlertmanager
+	forge   *strictForge
+	bare    bool // neither Alertmanager nor forge is configured
+	// crashAt kills the process at a point, "before rollback" or "after issue",
+	// once.
+	mu      sync.Mutex
+	crashAt string
+	panicAt string
+	process *process
+}
+
+func newWorld(t tester, dir string) *world {
+	return &world{t: t, dir: dir, cluster: newCluster(), alerts: newAlertmanager(), forge: &strictForge{}}
+}
+
+// process is one life of Watchtower. What it reaches the world through dies
+// with it.
+type process struct {
+	w         *world
+	store     *store.Store
+	responder *Responder
+	reg       *prometheus.Registry
+	cancel    context.CancelFunc
+	ended     chan error
+	mu        sync.Mutex
+	killed    chan struct{} // closed once the image of the database is taken
+	dead      bool
+}
+
+// fakeTime has River use the time of the test's bubble also where it would
+// use the database's.
+type fakeTime struct{}
+
+func (fakeTime) Now() time.Time       { return time.Now() }
+func (fakeTime) NowOrNil() *time.Time { now := time.Now(); return &now }
+
+func (w *world) path() string { return filepath.Join(w.dir, fmt.Sprintf("w%d.db", w.images)) }
+
+// open opens the database without starting to act.
+func (w *world) open() *process {
+	w.t.Helper()
+	st, err := store.Open(context.Background(), w.path(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		w.t.Fatalf("open: %v", err)
+	}
+	p := &process{w: w, store: st, reg: prometheus.NewRegistry(), killed: make(chan struct{}), cancel: func() {}}
+	deps := Deps{Cluster: p, Alerter: p, Forge: p, ExternalURL: "https://watchtower.example/"}
+	if w.bare {
+		deps.Alerter, deps.Forge = nil, nil
+	}
+	p.responder, err = newResponder(st, deps, slog.New(slog.DiscardHandler), p.reg, func(c *river.Config) {
+		c.Test.Time = fakeTime{}
+		c.Logger = slog.New(slog.DiscardHandler)
+	})
+	if err != nil {
+		w.t.Fatalf("new: %v", err)
+	}
+	w.process = p
+	return p
+}
+
+// start opens the database and acts.
+func (w *world) start() *process {
+	w.t.Helper()
+	p := w.open()
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel, p.ended = cancel, make(chan error, 1)
+	go func() { p.ended <- p.responder.Run(ctx) }()
+	return p
+}
+
+// stop ends the process in order.
+func (p *process) stop() {
+	p.w.t.Helper()
+	p.cancel()
+	if p.ended != nil {
+		if err := <-p.ended; err != nil {
+			p.w.t.Errorf("run: %v", err)
+		}
+	}
+	if err := p.store.Close(); err != nil {
+		p.w.t.Errorf("close: %v", err)
+	}
+}
+
+// kill ends the process as SIGKILL would: from this moment on nothing of it
+// reaches the world, and the next process finds the file as it is now.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead {
+		return
+	}
+	p.dead = true
+	from, to := p.w.path(), filepath.Join(p.w.dir, fmt.Sprintf("w%d.db", p.w.images+1))
+	// The one connection is held, so that the files do not change while copied.
+	err := p.store.Write(context.Background(), func(*store.Tx) error {
+		return errors.Join(copyFile(from, to), copyFile(from+"-wal", to+"-wal"))
+	})
+	if err != nil {
+		p.w.t.Errorf("copy the database: %v", err)
+	}
+	close(p.killed)
+}
+
+func copyFile(from, to string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	return errors.Join(err, dst.Close())
+}
+
+// crash kills the process, clears it away and starts the next one.
+func (w *world) crash() *process {
+	w.t.Helper()
+	w.process.kill()
+	return w.next()
+}
+
+// next clears a killed process away and starts the one after it.
+func (w *world) next() *process {
+	w.t.Helper()
+	w.process.stop()
+	w.images++
+	return w.start()
+}
+
+// point is a place where the process may die or panic. It does not return
+// when the process is dead.
+func (p *process) point(ctx context.Context, at string) error {
+	p.w.mu.Lock()
+	die, blow := p.w.crashAt == at, p.w.panicAt == at
+	if die {
+		p.w.crashAt = ""
+	}
+	if blow {
+		p.w.panicAt = ""
+	}
+	p.w.mu.Unlock()
+	if die {
+		p.kill()
+	}
+	if blow {
+		panic("at " + at)
+	}
+	p.mu.Lock()
+	dead := p.dead
+	p.mu.Unlock()
+	if dead {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+// around runs an effect between two points.
+func around[T any](ctx context.Context, p *process, what string, effect func() (T, error)) (T, error) {
+	var none T
+	if err := p.point(ctx, "before "+what); err != nil {
+		return none, err
+	}
+	out, err := effect()
+	if err != nil {
+		return out, err
+	}
+	if err := p.point(ctx, "after "+what); err != nil {
+		return none, err
+	}
+	return out, nil
+}
+
+func (p *process) ReplicaSets(ctx context.Context, w release.Workload) ([]release.RolloutReplicaSet, error) {
+	return around(ctx, p, "list", func() ([]release.RolloutReplicaSet, error) { return p.w.cluster.ReplicaSets(ctx, w) })
+}
+
+func (p *process) Rollback(ctx context.Context, req release.RollbackRequest) (release.RollbackResult, error) {
+	return around(ctx, p, "rollback", func() (release.RollbackResult, error) { return p.w.cluster.Rollback(ctx, req) })
+}
+
+func (p *process) Restored(ctx context.Context, w release.Workload, target release.ReplicaSet) (bool, error) {
+	return around(ctx, p, "restored", func() (bool, error) { return p.w.cluster.Restored(ctx, w, target) })
+}
+
+func (p *process) Event(ctx context.Context, w release.Workload, key, reason, message string, warning bool) error {
+	_, err := around(ctx, p, "event", func() (struct{}, error) {
+		return struct{}{}, p.w.cluster.Event(ctx, w, key, reason, message, warning)
+	})
+	return err
+}
+
+func (p *process) Post(ctx context.Context, alerts []release.Alert) error {
+	_, err := around(ctx, p, "alert", func() (struct{}, error) { return struct{}{}, p.w.alerts.Post(ctx, alerts) })
+	return err
+}
+
+func (p *process) Repository(source string) (string, bool) { return p.w.forge.Repository(source) }
+
+func (p *process) FindIssue(ctx context.Context, repo, marker string) (url string, found bool, err error) {
+	url, err = around(ctx, p, "find", func() (string, error) {
+		var err error
+		url, found, err = p.w.forge.FindIssue(ctx, repo, marker)
+		return url, err
+	})
+	return url, found, err
+}
+
+func (p *process) OpenIssue(ctx context.Context, repo string, is release.Issue) (string, error) {
+	return around(ctx, p, "issue", func() (string, error) { return p.w.forge.OpenIssue(ctx, repo, is) })
+}
+
+func (p *process) Commits(ctx context.Context, repo, from, to string) ([]release.Commit, error) {
+	return p.w.forge.Commits(ctx, repo, from, to)
+}
+
+// decide has the process judge a release.
+func (p *process) decide(rel release.Release, v release.Verdict, policy release.Policy) {
+	p.w.t.Helper()
+	if err := p.responder.Decide(context.Background(), rel, v, policy); err != nil {
+		p.w.t.Fatalf("decide %s: %v", rel.Workload, err)
+	}
+}
+
+// until waits in fake time for a condition, a second at a time.
+func (w *world) until(what string, patience time.Duration, holds func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Second) {
+		if time.Now().After(end) {
+			w.t.Fatalf("%s: not within %s", what, patience)
+		}
+	}
+}
+
+func (w *world) actions(id release.ID) map[string]release.Action {
+	w.t.Helper()
+	list, err := w.process.store.Actions(context.Background(), id)
+	if err != nil {
+		w.t.Fatalf("actions: %v", err)
+	}
+	out := make(map[string]release.Action, len(list))
+	for _, a := range list {
+		out[a.Key[len(id)+1:]] = a
+	}
+	return out
+}
+
+// settled reports whether nothing is pending for a release any more.
+func (w *world) settled(id release.ID) func() bool {
+	return func() bool {
+		w.t.Helper()
+		for _, a := range w.actions(id) {
+			if a.State == release.ActionPending {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// audit is the audit of a release, a line a row.
+func (w *world) audit(id release.ID) []string {
+	w.t.Helper()
+	rows, err := w.process.store.Audit(context.Background(), id, 0)
+	if err != nil {
+		w.t.Fatalf("audit: %v", err)
+	}
+	var out []string
+	for _, r := range rows {
+		out = append(out, r.What+" "+r.Outcome+": "+r.Why)
+	}
+	return out
+}
+
+func policy(autonomy release.Autonomy) release.Policy {
+	p := release.DefaultPolicy()
+	p.Name, p.Autonomy = "shop", autonomy
+	return p
+}
+
+func verdict(rel release.Release, kind release.VerdictKind, final bool) release.Verdict {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	e := 5200.0
+	v := release.Verdict{
+		Release: rel.ID, Kind: kind, Final: final, UpdatedAt: now, EValue: 2100, Threshold: 1000,
+		Evidence: []release.Evidence{{
+			Signal: release.SignalErrorRatio, Baseline: release.ArmStable, EValue: &e, Unit: release.UnitRatio,
+			BaselineValue: 2.0 / 1890, ReleaseValue: 31.0 / 634, Release: release.Count{Total: 634, Bad: 31}, Stable: release.Count{Total: 1890, Bad: 2},
+			Effect:  &release.Effect{Ratio: 38, Low: 12, High: 160},
+			Queries: []release.Query{{Source: "prometheus", Expr: `http_requests_total{namespace="shop"}[30s]`, From: now.Add(-time.Minute), To: now}},
+		}},
+	}
+	if kind != release.Pending {
+		v.DecidedAt = &now
+	}
+	v.Summary = release.Headline(rel, v)
+	return v
+}
+
+// bad rolls a workload out to a first version, judged healthy, and to a
+// second, which the caller may call regressed.
+func (w *world) bad(name string) release.Release {
+	w.t.Helper()
+	first := w.cluster.deploy(name, 1)
+	w.process.decide(first, verdict(first, release.Healthy, true), policy(release.AutonomyAuto))
+	return w.cluster.deploy(name, 2)
+}
