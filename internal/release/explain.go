@@ -102,7 +102,7 @@ func change(e Evidence) string {
 	if e.EValue == nil {
 		return OneLine(e.Reason, 70)
 	}
-	return SignalName(e.Signal) + " " + value(e.BaselineValue, e.Unit) + " → " + value(e.ReleaseValue, e.Unit)
+	return SignalName(e.Signal) + " " + Value(e.BaselineValue, e.Unit) + " → " + Value(e.ReleaseValue, e.Unit)
 }
 
 // SignalName is a signal's name for people.
@@ -133,9 +133,9 @@ func EvidenceSentence(e Evidence) string {
 		return SignalName(e.Signal) + ": " + OneLine(e.Reason, 300)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s%s", SignalName(e.Signal), value(e.ReleaseValue, e.Unit), counted(e.Release, e))
+	fmt.Fprintf(&b, "%s %s%s", SignalName(e.Signal), Value(e.ReleaseValue, e.Unit), counted(e.Release, e))
 	if where := baseline(e.Baseline); where != "" {
-		fmt.Fprintf(&b, " against %s%s %s", value(e.BaselineValue, e.Unit), counted(e.Stable, e), where)
+		fmt.Fprintf(&b, " against %s%s %s", Value(e.BaselineValue, e.Unit), counted(e.Stable, e), where)
 	}
 	if e.Effect != nil {
 		b.WriteString("; " + effect(*e.Effect, e.Unit))
@@ -190,7 +190,8 @@ func effect(e Effect, unit Unit) string {
 	return Times(e.Ratio) + what + " (" + interval + ")"
 }
 
-func value(x float64, unit Unit) string {
+// Value writes a value of an evidence in its unit.
+func Value(x float64, unit Unit) string {
 	switch unit {
 	case UnitRatio:
 		return Percent(x)

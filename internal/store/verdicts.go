@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -10,6 +12,20 @@ import (
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
+
+// Standing answers with the kind of a release's verdict and whether it is
+// final: Pending and false while there is none.
+func (t *Tx) Standing(id release.ID) (kind release.VerdictKind, final bool, err error) {
+	var k string
+	err = t.tx.QueryRowContext(t.ctx, `SELECT kind, final FROM verdicts WHERE release_id = ?`, string(id)).Scan(&k, &final)
+	if errors.Is(err, sql.ErrNoRows) {
+		return release.Pending, false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("read the verdict of release %s: %w", id, err)
+	}
+	return release.VerdictKind(k), final, nil
+}
 
 // SaveVerdict writes the verdict of a saved release and its evidence, in place
 // of what was there. Curves are kept to MaxCurvePoints.
