@@ -134,6 +134,7 @@ func TestReleasePageGivesQueriesToCopyAndToOpen(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("queries (-want +got):\n%s", diff)
 	}
+	says(t, q, "Error ratio from prometheus, 2026-03-02 10:15:00 to 10:15:47 UTC Open in Prometheus")
 	if href := q.links()[0]; !strings.HasPrefix(href, "http://prometheus.example.com:9090/graph?g0.expr=http_requests_total%7B") {
 		t.Errorf("the query opens at %s", href)
 	}
