@@ -70,7 +70,10 @@ func FuzzLabels(f *testing.F) {
 	f.Add("https://git.example.com/a/b", commit)
 	f.Add("javascript:alert(1)", "../..")
 	f.Add("https://git.example.com@evil/", "a\x00b")
-	r := New(Config{Hosts: []string{"git.example.com"}})
+	r, err := New(Config{Hosts: []string{"git.example.com"}})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, source, revision string) {
 		o := r.origin(map[string]string{labelSource: source, labelRevision: revision})
 		for _, s := range []string{o.source, o.revision} {

@@ -58,8 +58,9 @@ type Resolver struct {
 	flight  singleflight.Group
 }
 
-// New returns a resolver that does not connect before its first look-up.
-func New(cfg Config) *Resolver {
+// New returns a resolver that does not connect before its first look-up. A
+// registry or mirror that is no host is CodeInvalid.
+func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{
 		hosts:   map[string]bool{},
 		plain:   map[string]bool{},
@@ -77,9 +78,15 @@ func New(cfg Config) *Resolver {
 		r.hosts[strings.ToLower(h)] = true
 	}
 	for _, h := range cfg.PlainHTTP {
+		if err := isRegistry(h); err != nil {
+			return nil, err
+		}
 		r.plain[strings.ToLower(h)] = true
 	}
 	for from, to := range cfg.Mirrors {
+		if err := errors.Join(isRegistry(from), isRegistry(to)); err != nil {
+			return nil, err
+		}
 		r.mirrors[canonical(from)] = to
 	}
 	r.http = newTransport(r.timeout)
@@ -90,7 +97,14 @@ func New(cfg Config) *Resolver {
 		// Whoever asks comes again; a look-up holds nobody up with retries.
 		remote.WithRetryBackoff(remote.Backoff{Duration: 200 * time.Millisecond, Factor: 1, Steps: 2}),
 	}
-	return r
+	return r, nil
+}
+
+func isRegistry(host string) error {
+	if _, err := name.NewRegistry(host, name.StrictValidation); err != nil {
+		return release.E(release.CodeInvalid, fmt.Sprintf("registry: %q is no host of a registry", clip(host)), err)
+	}
+	return nil
 }
 
 // Close drops idle connections.

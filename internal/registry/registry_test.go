@@ -25,7 +25,10 @@ func newResolver(t *testing.T, cfg Config) *Resolver {
 	if cfg.Keychain == nil {
 		cfg.Keychain = anonymous{}
 	}
-	r := New(cfg)
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(r.Close)
 	return r
 }
@@ -266,6 +269,20 @@ func TestAMirrorStandsInForARegistry(t *testing.T) {
 	}
 }
 
+func TestHostsThatAreNoneAreRefused(t *testing.T) {
+	for _, cfg := range []Config{
+		{PlainHTTP: []string{"http://r:5000"}}, {PlainHTTP: []string{""}}, {Mirrors: map[string]string{"docker.io": "r:5000/path"}}, {Mirrors: map[string]string{"https://docker.io": "r:5000"}},
+	} {
+		if _, err := New(cfg); release.ErrorCode(err) != release.CodeInvalid {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+	r := newResolver(t, Config{PlainHTTP: []string{"registry.lan", "10.1.2.3:5000", "[::1]:5000"}, Mirrors: map[string]string{"docker.io": "127.0.0.1:5000"}})
+	if len(r.plain) != 3 || r.mirrors["docker.io"] == "" {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestPlainHTTPIsForNamedHostsOnly(t *testing.T) {
 	var asked atomic.Int64
 	next := roundTripper(func(*http.Request) (*http.Response, error) {
@@ -351,9 +368,12 @@ func TestCredentialsOfTheDockerConfigurationAreUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("DOCKER_CONFIG", folder)
-	r := New(Config{})
+	r, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer r.Close()
-	_, err := r.Resolve(t.Context(), s.image("shop/webapp", digest))
+	_, err = r.Resolve(t.Context(), s.image("shop/webapp", digest))
 	if seen.Load() != "me" {
 		t.Errorf("the credentials were not sent: %v", err)
 	}

@@ -101,4 +101,3 @@ func (s *shelf) pushIndex(repo string, labels, annotations map[string]string) st
 func (s *shelf) image(repo, digest string) release.Image {
 	return release.Image{Container: "web", Reference: s.host + "/" + repo + ":v1", Digest: digest}
 }
-
