@@ -22,7 +22,7 @@ import (
 	"strings"
 )
 
-//go:embed */part.mod */part.sum
+//go:embed */part.mod */part.sum gitea/sqlite3/part.mod gitea/sqlite3/sqlite3.go
 var modules embed.FS
 
 // Part is one program and how it is built.
@@ -74,7 +74,7 @@ var all = []Part{
 	},
 	{
 		Name: "gitea", Module: "gitea", Path: "code.gitea.io/gitea", Package: "code.gitea.io/gitea",
-		Version: "v1.26.2", Tags: "sqlite,sqlite_unlock_notify", ColdSecs: 144,
+		Version: "v1.26.2", Tags: "sqlite", ColdSecs: 144,
 		Assets: []string{"templates", "options", "public"},
 	},
 	{

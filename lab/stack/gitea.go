@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"text/template"
@@ -72,11 +71,12 @@ func (l *Lab) gitea() *component {
 	})
 	c.ready = func(ctx context.Context) error { return answers(ctx, http.DefaultClient, url+"/api/healthz") }
 	c.setup = func(ctx context.Context) error {
-		token, err := l.createForgeUser(ctx, filepath.Join(l.state.path("data"), Gitea), config)
+		dir := l.state.path("data", Gitea)
+		token, err := l.createForgeUser(ctx, dir, config)
 		if err != nil {
 			return err
 		}
-		commits, err := (&forge{url: url, token: token, client: http.DefaultClient}).createRepository(ctx)
+		commits, err := (&forge{url: url, token: token, dir: dir, client: http.DefaultClient}).createRepository(ctx)
 		if err != nil {
 			return err
 		}

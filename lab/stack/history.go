@@ -11,12 +11,13 @@ const mainBranch = "main"
 
 // commit is one of the forge's repository.
 type commit struct {
-	tag          string // of the image built from it; empty: none was
-	from, branch string // a new branch when they differ
-	title        string
-	author       string
-	at           time.Time
-	files        []file
+	tag    string // of the image built from it; empty: none was
+	branch string
+	parent int // its number in the history, from one; 0: none
+	title  string
+	author string
+	at     time.Time
+	files  []file
 }
 
 type file struct{ path, content string }
@@ -32,33 +33,29 @@ func (c commit) email() string {
 func history() []commit {
 	at := time.Date(2026, time.March, 2, 9, 0, 0, 0, time.UTC)
 	commits := mainHistory()
-	branched := 0
+	parent := 0 // of the branches
 	known := map[string]bool{}
 	for i := range commits {
-		commits[i].from, commits[i].branch = mainBranch, mainBranch
+		commits[i].branch, commits[i].parent = mainBranch, i
 		commits[i].at = at.Add(time.Duration(i) * 26 * time.Hour)
 		known[commits[i].tag] = true
 		if commits[i].tag == "v2" {
-			branched = i
+			parent = i + 1
 		}
 	}
-	var branches []commit
 	for _, image := range images.Builtin("webapp", "", nil) {
 		_, tag, _ := strings.Cut(image.Reference, ":")
 		if known[tag] {
 			continue
 		}
-		branches = append(branches, commit{
-			tag: tag, from: mainBranch, branch: "try/" + tag, author: "Robin Vale",
+		commits = append(commits, commit{
+			tag: tag, branch: "try/" + tag, parent: parent, author: "Robin Vale",
 			title: "Try " + strings.ReplaceAll(tag, "-", " "),
-			at:    commits[branched].at.Add(time.Duration(len(branches)+1) * time.Hour),
+			at:    commits[parent-1].at.Add(time.Hour),
 			files: []file{{"VERSION", tag + "\n"}},
 		})
 	}
-	// A new branch starts from the tip of main: so at the time it stands at v2.
-	out := append([]commit{}, commits[:branched+1]...)
-	out = append(out, branches...)
-	return append(out, commits[branched+1:]...)
+	return commits
 }
 
 // mainHistory is written oldest first. The commit that makes v3 fail is one of

@@ -88,11 +88,11 @@ func (c *certificates) write() error {
 		return err
 	}
 	for file, key := range map[string]*ecdsa.PrivateKey{c.Key: serverKey, c.ServiceKey: serviceKey} {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
+		der, err := x509.MarshalECPrivateKey(key)
 		if err != nil {
 			return err
 		}
-		if err := writePEM(file, 0o600, "PRIVATE KEY", der); err != nil {
+		if err := writePEM(file, 0o600, "EC PRIVATE KEY", der); err != nil {
 			return err
 		}
 	}
