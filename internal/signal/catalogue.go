@@ -2,13 +2,12 @@ package signal
 
 import (
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
-	"github.com/watchtower-verify/watchtower/rules"
 )
 
 // Catalogue says which series mean requests, failures and latency in each
@@ -65,31 +64,27 @@ type podLabels struct {
 	Namespace string `yaml:"namespace"`
 }
 
-// Builtin returns the catalogue that ships with the program.
-var Builtin = sync.OnceValues(func() (*Catalogue, error) {
-	sub, err := fs.Sub(rules.Signals, "signals")
+// Load reads every *.yaml in a tree of files as one catalogue. What is wrong
+// with the files is a *release.Error with CodeInvalid whose cause is a Faults.
+func Load(files fs.FS) (*Catalogue, error) {
+	var names []string
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && path.Ext(name) == ".yaml" {
+			names = append(names, name)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, release.E(release.CodeInternal, "open the built-in signal catalogue", err)
-	}
-	return LoadCatalogue(sub)
-})
-
-// LoadCatalogue reads every *.yaml at the top of dir as one catalogue. What is
-// wrong with the files is a *release.Error with CodeInvalid whose cause is a
-// Faults.
-func LoadCatalogue(dir fs.FS) (*Catalogue, error) {
-	names, err := fs.Glob(dir, "*.yaml")
-	if err != nil {
-		return nil, release.E(release.CodeInvalid, "list signal catalogue", err)
+		return nil, release.E(release.CodeInvalid, "list the signal catalogue", err)
 	}
 	if len(names) == 0 {
 		return nil, release.E(release.CodeInvalid, "the signal catalogue has no *.yaml file", nil)
 	}
 	l := loader{names: map[string]mark{}, orders: map[int]mark{}}
 	for _, name := range names {
-		text, err := fs.ReadFile(dir, name)
+		text, err := fs.ReadFile(files, name)
 		if err != nil {
-			return nil, release.E(release.CodeInvalid, "read signal catalogue "+name, err)
+			return nil, release.E(release.CodeInvalid, "read "+name+" of the signal catalogue", err)
 		}
 		l.file(name, text)
 	}

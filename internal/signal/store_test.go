@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/watchtower-verify/watchtower/rules"
 )
 
 // store is a metric store in memory. It understands selectors as Prometheus
@@ -119,7 +121,7 @@ func (s *store) find(query string, from, to time.Time) ([]Series, error) {
 
 func builtin(t testing.TB) *Catalogue {
 	t.Helper()
-	c, err := Builtin()
+	c, err := Load(rules.Signals)
 	if err != nil {
 		t.Fatal(err)
 	}

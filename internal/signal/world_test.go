@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/rules"
 )
 
 // epoch is a tick boundary; a subject's counting begins there.
@@ -155,7 +156,7 @@ func worldSubject() Subject {
 }
 
 func newTestReader(t interface{ Fatal(...any) }, q Querier) *Reader {
-	cat, err := Builtin()
+	cat, err := Load(rules.Signals)
 	if err != nil {
 		t.Fatal(err)
 	}
