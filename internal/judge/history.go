@@ -18,8 +18,10 @@ const (
 	driftFloor = 0.1
 	// A release's tick may pay a bet at most this multiple of the expected rate.
 	betLimit = 30
-	// How fast the stable arm's latest ticks are forgotten, per tick.
+	// How fast the latest ticks are forgotten, per tick, and how fast the last
+	// moments, in which an outage may just have begun.
 	recentDecay = 0.9
+	momentDecay = 0.5
 )
 
 // LogGammaHistory is ln E of x bad ones among n requests after a rollout when
@@ -126,18 +128,40 @@ func blockVariance(windows []release.Count, all release.Count, noise float64) fl
 type past struct {
 	bet, count wealth
 	release    release.Count // in those ticks
-	recentX    float64       // of the stable arm's latest ticks, fading
-	recentN    float64
+	// Bad requests and requests of the latest ticks, fading: of the stable arm
+	// while it ran, and of the release alone.
+	recent, moment, alone fading
+}
+
+// fading is a count that forgets.
+type fading struct{ x, n float64 }
+
+func (f *fading) add(c release.Count, keep float64) {
+	f.x = f.x*keep + float64(c.Bad)
+	f.n = f.n*keep + float64(c.Total)
 }
 
 func newPast() past {
 	return past{bet: newWealth(len(betShares), firstShareHarm), count: newWealth(len(effectSteps), firstShareHarm)}
 }
 
-// remember notes a tick of the stable arm.
+// remember notes a tick of the stable arm. Without one nothing fades: what the
+// arm showed last stays the best word on what is wrong outside.
 func (h *past) remember(c release.Count) {
-	h.recentX = h.recentX*recentDecay + float64(c.Bad)
-	h.recentN = h.recentN*recentDecay + float64(c.Total)
+	if c.Total == 0 {
+		return
+	}
+	h.recent.add(c, recentDecay)
+	h.moment.add(c, momentDecay)
+}
+
+// recover forgets what the stable arm suffered once the release alone is back at
+// the history's rate: what was wrong outside is over.
+func (h *past) recover(b *baseline, c release.Count) {
+	h.alone.add(c, recentDecay)
+	if h.alone.n >= minHistoryRequests && h.alone.x <= 2+1.5*b.rate*h.alone.n {
+		h.recent, h.moment = fading{}, fading{}
+	}
 }
 
 // prior is the baseline's, unless the stable arm did much worse while it still
@@ -145,14 +169,18 @@ func (h *past) remember(c release.Count) {
 // only ever soften the test, never sharpen it.
 func (h *past) prior(b *baseline, phi float64) gamma {
 	g := b.prior(phi)
-	if h.recentX < 2 || h.recentX < 1.5*h.recentN*g.mean() {
-		return g
+	out := g
+	for _, f := range [...]fading{h.recent, h.moment} {
+		if f.x < 3 || f.x < 1.5*f.n*g.mean() || f.x < f.n*out.mean() {
+			continue
+		}
+		if mathext.RegIncBeta(f.x, g.a, f.n/(g.b+f.n)) > 0.01 {
+			continue
+		}
+		out.a = math.Min(g.a, f.x/phi+0.5)
+		out.b = out.a / math.Min(1, f.x/f.n)
 	}
-	if mathext.RegIncBeta(h.recentX, g.a, h.recentN/(g.b+h.recentN)) > 0.02 {
-		return g
-	}
-	a := math.Min(g.a, h.recentX/phi+0.5)
-	return gamma{a: a, b: a / math.Max(g.mean(), math.Min(1, h.recentX/h.recentN))}
+	return out
 }
 
 // step plays one tick of the release alone. phi is the dispersion as known
@@ -182,6 +210,7 @@ func (h *past) step(b *baseline, c release.Count, phi float64) {
 	}
 	h.count.step(&inc)
 	h.release = h.release.Add(c)
+	h.recover(b, c)
 }
 
 func (h *past) logE() float64 {

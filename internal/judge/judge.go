@@ -115,7 +115,7 @@ func (s *series) suspect(logE, level float64) suspicion {
 	}
 	p := (float64(base.Bad) + 0.5) / (float64(base.Total) + 1)
 	tolerated := planeFor(s.r0, p).at(p)
-	return s.pods.suspect(s.release, tolerated, s.dispersion().upper(), level, &s.baseline, s.past.release)
+	return s.pods.suspect(s.release, tolerated, level, s.dispersion(), &s.baseline, s.past.release)
 }
 
 // reference is the arm that carries more of the evidence, with its counts in

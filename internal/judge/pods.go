@@ -17,8 +17,8 @@ const (
 	podTraffic = 0.1
 	// A pod shows the excess when so many bad requests would be this rare at the
 	// tolerated rate, and its proportion is not far below the arm's.
-	podTail     = 0.01
-	podFraction = 0.25
+	podTail     = 0.001
+	podFraction = 0.33
 )
 
 // podSteps are the alternatives of the test without one pod.
@@ -89,7 +89,7 @@ type suspicion struct {
 // suspect looks for a single pod behind the excess over the tolerated
 // proportion. level is the evidence (nats) which the other pods must show to
 // be guilty too when the excess is not seen in two of them or half of them.
-func (p *pods) suspect(all release.Count, tolerated, phi, level float64, b *baseline, alone release.Count) suspicion {
+func (p *pods) suspect(all release.Count, tolerated, level float64, d dispersion, b *baseline, alone release.Count) suspicion {
 	var mean float64
 	for _, o := range p.byName {
 		mean += float64(o.count.Total) / float64(len(p.byName))
@@ -102,7 +102,7 @@ func (p *pods) suspect(all release.Count, tolerated, phi, level float64, b *base
 			continue
 		}
 		serving++
-		if o.exceeds(tolerated, all.Ratio()) {
+		if o.exceeds(tolerated, all.Ratio(), d.upper()) {
 			excessive++
 		}
 		if worst == nil || o.surplus(tolerated) > worst.surplus(tolerated) ||
@@ -117,7 +117,7 @@ func (p *pods) suspect(all release.Count, tolerated, phi, level float64, b *base
 	logE := worst.without.logE()
 	if b.known {
 		x, n := float64(alone.Bad-worst.alone.Bad), float64(alone.Total-worst.alone.Total)
-		logE = logAdd(logE, b.logWithout(math.Max(0, x), math.Max(0, n), phi)) - math.Ln2
+		logE = logAdd(logE, b.logWithout(math.Max(0, x), math.Max(0, n), d.upper())) - math.Ln2
 	}
 	return suspicion{
 		alone: logE < level, pod: name, logE: logE,
@@ -127,13 +127,13 @@ func (p *pods) suspect(all release.Count, tolerated, phi, level float64, b *base
 }
 
 // exceeds reports whether this pod alone is plainly over the tolerated
-// proportion.
-func (o *pod) exceeds(tolerated, arm float64) bool {
+// proportion; arm is that of all pods.
+func (o *pod) exceeds(tolerated, arm, phi float64) bool {
 	n, x := float64(o.count.Total), float64(o.count.Bad)
 	if x < 2 || x/n < podFraction*arm || x/n <= tolerated {
 		return false
 	}
-	return mathext.RegIncBeta(x, n-x+1, tolerated) < podTail
+	return mathext.RegIncBeta(x/phi, (n-x)/phi+1, tolerated) < podTail
 }
 
 // surplus is how many bad requests the pod has beyond the tolerated.

@@ -77,7 +77,7 @@ func (s *series) guess() float64 {
 	default:
 		return 0
 	}
-	p := (s.past.recentX + hold*mean) / (s.past.recentN + hold)
+	p := (s.past.recent.x + hold*mean) / (s.past.recent.n + hold)
 	return math.Min(p, 1-1e-3)
 }
 
