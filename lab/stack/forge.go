@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // forge fills a Gitea: by its API, and by git.
@@ -23,17 +24,42 @@ type forge struct {
 // createRepository makes the repository with its history and returns the
 // commit each image tag was built from.
 func (f *forge) createRepository(ctx context.Context) (map[string]Commit, error) {
-	err := f.post(ctx, "/api/v1/orgs", map[string]any{"username": forgeOwner, "visibility": "public"})
+	err := f.create(ctx, "/api/v1/orgs", map[string]any{"username": forgeOwner, "visibility": "public"})
 	if err != nil {
 		return nil, err
 	}
-	err = f.post(ctx, "/api/v1/orgs/"+forgeOwner+"/repos", map[string]any{
+	err = f.create(ctx, "/api/v1/orgs/"+forgeOwner+"/repos", map[string]any{
 		"name": forgeName, "description": "The sample service of the lab", "default_branch": mainBranch, "auto_init": false,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return f.push(ctx, history())
+	commits, err := f.push(ctx, history())
+	if err != nil {
+		return nil, err
+	}
+	return commits, f.waitFilled(ctx)
+}
+
+// waitFilled returns when the forge has taken notice of the push, which it
+// does after it answered: until then the repository counts as empty.
+func (f *forge) waitFilled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		var repo struct {
+			Empty bool `json:"empty"`
+		}
+		err := f.call(ctx, http.MethodGet, "/api/v1/repos/"+forgeOwner+"/"+forgeName, nil, http.StatusOK, &repo)
+		if err != nil || !repo.Empty {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the forge to take notice of the push: %w", context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // push writes a history into a repository of its own and pushes it whole: one
@@ -108,28 +134,39 @@ func (f *forge) git(ctx context.Context, dir string, input []byte, args ...strin
 	return out, nil
 }
 
-func (f *forge) post(ctx context.Context, path string, body any) error {
+func (f *forge) create(ctx context.Context, path string, body any) error {
 	content, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("post %s: %w", path, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+path, bytes.NewReader(content))
+	return f.call(ctx, http.MethodPost, path, content, http.StatusCreated, nil)
+}
+
+// call asks the API and decodes the answer, if into is not nil.
+func (f *forge) call(ctx context.Context, method, path string, body []byte, want int, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, f.url+path, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("post %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "token "+f.token)
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("post %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return fmt.Errorf("post %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	if resp.StatusCode != http.StatusCreated {
-		return fmt.Errorf("post %s: the forge answers %s: %s", path, resp.Status, bytes.TrimSpace(data[:min(len(data), 500)]))
+	if resp.StatusCode != want {
+		return fmt.Errorf("%s %s: the forge answers %s: %s", method, path, resp.Status, bytes.TrimSpace(data[:min(len(data), 500)]))
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%s %s: read the answer: %w", method, path, err)
 	}
 	return nil
 }

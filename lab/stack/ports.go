@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // Ports are taken from below the range the kernel gives to outgoing
@@ -60,6 +61,10 @@ func (p *ports) reserve(name string, wanted int) error {
 func (p *ports) release(names ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// A child that is being started has its parent's sockets until it becomes
+	// another program: none may be, or the port stays taken a little longer.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for _, name := range names {
 		if l := p.held[name]; l != nil {
 			_ = l.Close()
