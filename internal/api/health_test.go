@@ -22,17 +22,20 @@ func TestReadiness(t *testing.T) {
 	}{
 		"ready when every check is": {
 			map[string]func(context.Context) error{"store": ok, "kubernetes": ok},
-			200, map[string]string{"store": "ok", "kubernetes": "ok"},
+			200,
+			map[string]string{"store": "ok", "kubernetes": "ok"},
 		},
 		"names the part that is not, in its words": {
 			map[string]func(context.Context) error{"store": ok, "kubernetes": func(context.Context) error {
 				return release.E(release.CodeUnavailable, "caches are not synced yet", errors.New("inner"))
 			}},
-			503, map[string]string{"store": "ok", "kubernetes": "caches are not synced yet"},
+			503,
+			map[string]string{"store": "ok", "kubernetes": "caches are not synced yet"},
 		},
 		"keeps an untyped error to itself": {
 			map[string]func(context.Context) error{"store": func(context.Context) error { return errors.New("password=hunter2") }},
-			503, map[string]string{"store": "not ready"},
+			503,
+			map[string]string{"store": "not ready"},
 		},
 		"does not wait for a check that hangs": {
 			map[string]func(context.Context) error{"store": ok, "kubernetes": func(ctx context.Context) error {
@@ -40,7 +43,8 @@ func TestReadiness(t *testing.T) {
 				time.Sleep(time.Minute)
 				return nil
 			}},
-			503, map[string]string{"store": "ok", "kubernetes": "no answer in time"},
+			503,
+			map[string]string{"store": "ok", "kubernetes": "no answer in time"},
 		},
 	}
 	for name, tt := range tests {

@@ -35,8 +35,10 @@ func replicaSet(app, hash, tag string, revision int64, at time.Time) release.Rep
 	return release.ReplicaSet{
 		Name: app + "-" + hash, UID: "uid-" + hash, Hash: hash, Revision: revision, CreatedAt: at,
 		Images: []release.Image{
-			{Container: app, Reference: "registry.example.com/mycompany/" + app + ":" + tag, Digest: digest(app + tag),
-				Revision: fmt.Sprintf("%x", sha1.Sum([]byte(app+tag))), Source: "https://git.example.com/mycompany/" + app},
+			{
+				Container: app, Reference: "registry.example.com/mycompany/" + app + ":" + tag, Digest: digest(app + tag),
+				Revision: fmt.Sprintf("%x", sha1.Sum([]byte(app+tag))), Source: "https://git.example.com/mycompany/" + app,
+			},
 			{Container: "proxy", Reference: "registry.example.com/mesh/proxy:1.4", Digest: digest("proxy1.4")},
 		},
 	}
