@@ -14,9 +14,8 @@ func conclude(t *verification, now time.Time) release.Verdict {
 	v := release.Verdict{
 		Release: t.release.ID, Kind: release.Pending, UpdatedAt: now.UTC(), Threshold: 1 / t.policy.Alpha,
 	}
-	var a judge.Assessment
+	a := t.assessment
 	if t.judge != nil {
-		a = t.judge.Assess()
 		v.EValue = a.E
 		v.Findings = append(v.Findings, a.Findings...)
 		for _, note := range t.notes {

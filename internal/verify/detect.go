@@ -23,9 +23,13 @@ type known struct {
 }
 
 // suspect reports whether a ReplicaSet is no fit baseline: it regressed, or it
-// is itself still being judged.
+// is itself still being judged and not found healthy so far. A first deployment
+// is all there is to compare with, and stands.
 func (k known) suspect(uid string) bool {
-	return k.judged[uid] == release.Regressed || (k.live != nil && k.live.ReplicaSet.UID == uid)
+	if k.live != nil && k.live.ReplicaSet.UID == uid {
+		return k.live.Previous != nil && k.judged[uid] != release.Healthy
+	}
+	return k.judged[uid] == release.Regressed
 }
 
 // detect decides what a rollout is, and which ReplicaSet it takes over from.

@@ -95,6 +95,18 @@ func TestDetect(t *testing.T) {
 			want:    changeRelease, previous: "webapp-good",
 		},
 		{
+			name:    "a live release that was found healthy so far is the baseline of the next",
+			rollout: rollout(rs("new", 20, "v3"), ready(bad, 4), ready(good, 0)),
+			known:   known{live: live(bad, &good), judged: map[string]release.VerdictKind{"uid-bad": release.Healthy}},
+			want:    changeRelease, previous: "webapp-bad",
+		},
+		{
+			name:    "a first deployment still being watched is the baseline of the next",
+			rollout: rollout(rs("new", 20, "v3"), ready(good, 4)),
+			known:   known{live: live(good, nil), judged: map[string]release.VerdictKind{"uid-good": release.Pending}},
+			want:    changeRelease, previous: "webapp-good",
+		},
+		{
 			name:    "a baseline that has no pods any more is inherited all the same",
 			rollout: rollout(rs("new", 20, "v3"), ready(bad, 4), ready(good, 0)),
 			known:   known{live: live(bad, &good)},

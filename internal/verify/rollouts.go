@@ -87,7 +87,7 @@ func (v *Verifier) handle(ctx context.Context, e event) error {
 			return err
 		}
 	case what == changeRestart && k.live != nil:
-		if err := v.overtake(ctx, ro.Workload, "", "the Deployment went back to the images it ran before"); err != nil {
+		if err := v.overtake(ctx, ro.Workload, "", "the pod template changed again, without another image than the one it is compared with"); err != nil {
 			return err
 		}
 	case what == changeRestart && !ro.Current.CreatedAt.Before(e.at.Add(-policy.Observe)):

@@ -19,6 +19,7 @@ type verification struct {
 	historyKnown bool
 	early        []signal.Reading // kept until the judge can be set up
 	judge        *judge.Judge
+	assessment   judge.Assessment // after the last step
 	latency      *latency
 	curves       map[string]*curve
 	custom       []string // names of the user's own signals that are declared
@@ -188,8 +189,8 @@ func (t *verification) step(rd signal.Reading) {
 		}
 	}
 	t.judge.Step(rd.To, ticks)
-	values := t.judge.Assess()
-	for _, s := range values.Signals {
+	t.assessment = t.judge.Assess()
+	for _, s := range t.assessment.Signals {
 		k := ticks[s.Name]
 		rel, stable := k.Release.Ratio(), k.Stable.Ratio()
 		if v, ok := lat.values[s.Name]; ok {

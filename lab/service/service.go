@@ -30,6 +30,7 @@ type Config struct {
 	AlertmanagerURL string
 	ForgeURL        string
 	Listen          string // host:port; empty: a free one
+	Namespaces      []string // to watch; empty: all
 	Tick            time.Duration
 	Policy          string // YAML of the policy, one key a line
 }
@@ -49,16 +50,16 @@ var configTemplate = template.Must(template.New("config").Parse(`cluster: lab
 listen: {{.Listen}}
 tick: {{.Tick}}
 store: {path: watchtower.db}
-kubernetes: {kubeconfig: {{printf "%q" .Kubeconfig}}}
-prometheus: {url: {{.PrometheusURL}}, timeout: 5s, lag: 500ms}
+kubernetes: {kubeconfig: {{printf "%q" .Kubeconfig}}, namespaces: [{{range $i, $n := .Namespaces}}{{if $i}}, {{end}}{{$n}}{{end}}]}
+prometheus: {url: {{printf "%q" .PrometheusURL}}, timeout: 5s, lag: 500ms}
 {{- with .AlertmanagerURL}}
-alertmanager: {urls: [{{.}}]}
+alertmanager: {urls: [{{printf "%q" .}}]}
 {{- end}}
 {{- with .ForgeURL}}
-forge: {kind: gitea, url: {{.}}, token_file: {{printf "%q" $.ForgeTokenFile}}, repository: {{$.ForgeRepo}}}
+forge: {kind: gitea, url: {{printf "%q" .}}, token_file: {{printf "%q" $.ForgeTokenFile}}, repository: {{$.ForgeRepo}}}
 {{- end}}
 registry:
-  hosts: [{{.SourceHost}}]
+  hosts: [{{printf "%q" .SourceHost}}]
   plain_http: ["{{.RegistryAddr}}"]
   mirrors: {docker.io: "{{.RegistryAddr}}"}
 policy:
