@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -53,10 +52,9 @@ func nextNode(d *json.Decoder) (*yaml.Node, error) {
 	case string:
 		return scalar("!!str", v), nil
 	case json.Number:
-		if strings.ContainsAny(v.String(), ".eE") {
-			return scalar("!!float", v.String()), nil
-		}
-		return scalar("!!int", v.String()), nil
+		// Without a tag it reads as it is written: an int, or a float where it is
+		// too large for one.
+		return scalar("", v.String()), nil
 	case bool:
 		return scalar("!!bool", fmt.Sprint(v)), nil
 	}
