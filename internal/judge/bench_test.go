@@ -3,7 +3,6 @@ package judge
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -66,5 +65,3 @@ func fiveSignals(stable bool) (*Judge, []map[string]Tick) {
 	}
 	return New(standard(.001), signals), ticks
 }
-
-var _ = time.Second

@@ -11,7 +11,7 @@ import (
 // failure from passing for proof that failures never come in bursts.
 const (
 	priorWindows    = 2.0
-	priorDispersion = 2.0
+	priorDispersion = 1.5
 )
 
 // scatter sums what the dispersion φ of an arm's windows is estimated from:

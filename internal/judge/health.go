@@ -13,6 +13,9 @@ const (
 	// what a release that was fine for an hour has to lose before it is no longer
 	// called healthy: about five unexpected failures.
 	healthMargin = 10
+	// Share of the absolute test. It knows the limit and is the faster one; the
+	// relative test is for trouble of both arms, which shows in many requests.
+	absoluteShare = 0.8
 	// Requests that the baseline's rate is worth when the release's is guessed.
 	guessWeight = 200
 )
@@ -22,9 +25,9 @@ const (
 var healthSteps = [...]float64{0.85, 0.65, 0.45, 0.25}
 
 // health is the reverse test: its null is that the release is worse than the
-// policy tolerates. Half relative (against the stable arm), half absolute
-// (against the limit p*). Harm as the policy means it makes both nulls true, so
-// their mean is an e-value.
+// policy tolerates. One part is absolute (against the limit p*), one relative
+// (against the stable arm). Harm as the policy means it makes both nulls true, so
+// their weighted mean is an e-value.
 type health struct {
 	ratio, increase float64
 	known           bool    // the baseline's proportion is fixed
@@ -42,8 +45,8 @@ func newHealth(cfg Config, b *baseline) health {
 		relative: newWealth(len(healthSteps), firstShareHealth),
 		absolute: newWealth(1, firstShareHealth),
 	}
-	h.relative.cap = math.Log(2/cfg.Beta) + healthMargin
-	h.absolute.cap = h.relative.cap
+	h.absolute.cap = math.Log(1/(absoluteShare*cfg.Beta)) + healthMargin
+	h.relative.cap = math.Log(1/((1-absoluteShare)*cfg.Beta)) + healthMargin
 	if b.known {
 		h.fix(b.count.Ratio())
 	}
@@ -54,13 +57,10 @@ func newHealth(cfg Config, b *baseline) health {
 func (h *health) fix(base float64) {
 	h.known = true
 	h.base = base
-	h.limit = math.Max(h.border().at(base), math.Min(base+h.increase, (1+base)/2))
+	// Where bad requests are the larger part the ratio bounds the good ones, so
+	// that the limit stays below 1.
+	h.limit = math.Max(planeFor(h.ratio, base).at(base), math.Min(base+h.increase, (1+base)/2))
 }
-
-// border is the largest proportion of the release that is tolerated relative to
-// the stable arm's. Where bad requests are the larger part it bounds the good
-// ones, so that it stays below 1.
-func (h *health) border() halfPlane { return planeFor(h.ratio, h.base) }
 
 func (h *health) step(c, s release.Count, guess, phi float64) {
 	if !h.known {
@@ -98,16 +98,18 @@ func (h *health) playAbsolute(c release.Count, phi float64) {
 }
 
 // guess is the release's proportion as its past has it, kept below the limit.
+// It does not start at nothing: one failure would then cost too much.
 func (h *health) guess() float64 {
-	q := (h.bad + guessWeight*h.base) / (h.total + guessWeight)
-	return math.Min(math.Max(q, 0.02*h.limit), 0.8*h.limit)
+	start := math.Max(h.base, 0.1*h.limit)
+	q := (h.bad + guessWeight*start) / (h.total + guessWeight)
+	return math.Min(math.Max(q, 0.05*h.limit), 0.8*h.limit)
 }
 
 func (h *health) playRelative(c, s release.Count, guess, phi float64) {
 	nc, fc, ns, fs := float64(c.Total), float64(c.Bad), float64(s.Total), float64(s.Bad)
 	var inc [maxExperts]float64
 	if guess >= commonBad {
-		proportionIncrements(&inc, h.border(), healthSteps[:], nc, fc, ns, fs, guess, 1/phi)
+		proportionIncrements(&inc, planeFor(h.ratio, guess), healthSteps[:], nc, fc, ns, fs, guess, 1/phi)
 	} else {
 		rho := nc / (nc + ns)
 		for j, step := range healthSteps {
@@ -117,7 +119,7 @@ func (h *health) playRelative(c, s release.Count, guess, phi float64) {
 	h.relative.step(&inc)
 }
 
-// logE of health, relative and absolute half each.
+// logE is the weighted mean of both.
 func (h *health) logE() float64 {
-	return logAdd(h.relative.logE(), h.absolute.logE()) - math.Ln2
+	return logAdd(h.absolute.logE()+math.Log(absoluteShare), h.relative.logE()+math.Log(1-absoluteShare))
 }

@@ -70,7 +70,7 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 	}
 	b.known = true
 	n, x := float64(b.count.Total), float64(b.count.Bad)
-	b.rate = math.Min((x+0.5)/n, 1-0.5/n)
+	b.rate = (x + 0.5) / (n + 1)
 	b.wander = blockVariance(windows, b.count, measure(&b.scatter).middle()*b.rate*(1-b.rate))
 
 	null := planeFor(r0, b.rate).at(b.rate)
@@ -89,7 +89,7 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 // that is always assumed.
 func (b *baseline) prior(phi float64) gamma {
 	n, x := float64(b.count.Total), float64(b.count.Bad)
-	mean := math.Min((x+0.5*phi)/n, 0.5*(1+x/n))
+	mean := (x + 0.5*phi) / (n + phi)
 	noise := mean * (1 - mean)
 	drift := driftFloor * noise
 	variance := phi*noise/n + b.wander + drift*drift

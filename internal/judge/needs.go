@@ -58,8 +58,8 @@ func (s *series) toHealthy(beta, left float64) float64 {
 	if !(information > 0) {
 		return math.Inf(1)
 	}
-	// Half of the capital is on the other test.
-	left = math.Min(left, math.Log(2/beta)-h.absolute.logE())
+	// The rest of the capital is on the other test.
+	left = math.Min(left, math.Log(1/(absoluteShare*beta))-h.absolute.logE())
 	return missing + math.Max(left, 0)/information
 }
 
@@ -84,7 +84,7 @@ func (s *series) toRegressed(alpha float64) float64 {
 		information = (p + q*(1-rho)/rho) * divergence(share, null)
 	}
 	left := math.Log(1/(alpha*s.weight)) - s.logE()
-	return math.Max(0, left) * s.dispersion().upper() / information
+	return math.Max(0, left) * s.dispersion().middle() / information
 }
 
 // divergence is that of Bernoulli(p) from Bernoulli(q).

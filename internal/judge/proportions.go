@@ -89,6 +89,9 @@ func proportionIncrements(out *[maxExperts]float64, h halfPlane, factors []float
 	odds := border / (1 - border)
 	for j, factor := range factors {
 		out[j] = 0
+		if !(border > 0 && border < 1) {
+			continue
+		}
 		pc := odds * factor / (1 + odds*factor)
 		c, s := h.project(nc, ns, pc, ps)
 		if !(c > 0 && c < 1 && s > 0 && s < 1) {

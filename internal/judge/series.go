@@ -94,9 +94,10 @@ func (s *series) logE() float64 {
 	return logAdd(logAdd(now, then), now+then) - math.Log(3)
 }
 
-// sane makes any count usable: nothing negative, no more bad ones than all.
+// sane makes any count usable: nothing negative, nothing that sums could
+// overflow on, no more bad ones than all.
 func sane(c release.Count) release.Count {
-	c.Total = max(c.Total, 0)
+	c.Total = min(max(c.Total, 0), 1<<40)
 	c.Bad = min(max(c.Bad, 0), c.Total)
 	return c
 }
