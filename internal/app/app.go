@@ -18,6 +18,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/api"
 	"github.com/watchtower-verify/watchtower/internal/config"
 	"github.com/watchtower-verify/watchtower/internal/kube"
+	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/respond"
 	"github.com/watchtower-verify/watchtower/internal/store"
 	"github.com/watchtower-verify/watchtower/internal/verify"
@@ -77,6 +78,9 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 		return nil, fmt.Errorf("listen on %s: %w; set `listen` to a free address", cfg.Listen, err)
 	}
 	a.onClose(func() { a.listener.Close() })
+	if cfg.ExternalURL == "http://"+cfg.Listen { // the port may have been left to the system
+		cfg.ExternalURL = "http://" + a.listener.Addr().String()
+	}
 	reg := newRegistry(opt.Version)
 
 	if a.store, err = store.Open(ctx, cfg.Store.Path, a.log); err != nil {
@@ -94,7 +98,7 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	kubeConfig := kube.Config{Cluster: cfg.Cluster, Namespaces: cfg.Kubernetes.Namespaces}
 	actor := kube.NewActor(client, kubeConfig)
 
-	deps, err := responders(cfg, actor)
+	deps, err := responders(cfg, actor, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -140,13 +144,13 @@ func (a *app) openServer(reg *prometheus.Registry) {
 			"store": a.store.Ping,
 			"kubernetes": func(context.Context) error {
 				if !a.watcher.Synced() {
-					return errors.New("the caches of the cluster are not filled yet")
+					return release.E(release.CodeUnavailable, "the caches of the cluster are not filled yet", nil)
 				}
 				return nil
 			},
 		},
 		Registry: reg,
-		Pages:    web.New(web.Deps{Releases: a.store, PrometheusURL: a.cfg.Prometheus.URL}),
+		Pages:    web.New(web.Deps{Releases: a.store, PrometheusURL: a.cfg.Prometheus.URL, Log: a.log}),
 		Version:  a.opt.Version,
 		Log:      a.log,
 	})

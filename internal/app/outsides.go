@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,10 +89,10 @@ func newImages(cfg *config.Config) (*registry.Resolver, error) {
 }
 
 // responders are the outsides that actions reach; what is not configured is nil.
-func responders(cfg *config.Config, actor *kube.Actor) (respond.Deps, error) {
+func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger) (respond.Deps, error) {
 	deps := respond.Deps{Cluster: actor, ExternalURL: cfg.ExternalURL}
 	if am := cfg.Alertmanager; am != nil {
-		sink, err := alertmanager.New(alertmanager.Config{URLs: am.URLs, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout})
+		sink, err := alertmanager.New(alertmanager.Config{URLs: am.URLs, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout, Log: log})
 		if err != nil {
 			return deps, err
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/lab/deployment"
@@ -253,6 +254,11 @@ func (d *demo) rollOut(ctx context.Context, image string) (*service.Record, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := d.within(ctx, 10*time.Second, func(ctx context.Context) error {
+		return poll(ctx, "the new ReplicaSet", func() bool { return !d.timeline.when(replicaSetSeen(image)).IsZero() })
+	}); err != nil {
+		return nil, err
+	}
 	seen := rec.Release.SeenAt.Sub(d.timeline.when(replicaSetSeen(image)))
 	d.figures.seen = max(d.figures.seen, seen)
 	d.say.step("SEEN %s after the API event: release %s", max(0, seen.Round(time.Millisecond)), rec.Release.ID)
@@ -295,7 +301,7 @@ func (d *demo) within(ctx context.Context, limit time.Duration, f func(context.C
 
 func auditTime(rec *service.Record, what, outcome string) time.Time {
 	for _, row := range rec.Audit {
-		if row.What == what && row.Outcome == outcome {
+		if row.What == what && strings.HasPrefix(row.Outcome, outcome) {
 			return row.At
 		}
 	}
