@@ -66,15 +66,15 @@ func (f *forge) waitFilled(ctx context.Context) error {
 // commit after the other through the API, each with its hooks, takes seconds.
 func (f *forge) push(ctx context.Context, commits []commit) (map[string]Commit, error) {
 	dir := filepath.Join(f.dir, "seed.git")
-	if _, err := f.git(ctx, "", nil, "init", "--quiet", "--bare", dir); err != nil {
+	if err := f.git(ctx, "", nil, "init", "--quiet", "--bare", dir); err != nil {
 		return nil, err
 	}
 	marks := filepath.Join(dir, "marks")
-	if _, err := f.git(ctx, dir, fastImport(commits), "fast-import", "--quiet", "--export-marks="+marks); err != nil {
+	if err := f.git(ctx, dir, fastImport(commits), "fast-import", "--quiet", "--export-marks="+marks); err != nil {
 		return nil, err
 	}
 	remote := f.url + "/" + forgeOwner + "/" + forgeName + ".git"
-	if _, err := f.git(ctx, dir, nil, "push", "--quiet", remote, "refs/heads/*:refs/heads/*"); err != nil {
+	if err := f.git(ctx, dir, nil, "push", "--quiet", remote, "refs/heads/*:refs/heads/*"); err != nil {
 		return nil, err
 	}
 	content, err := os.ReadFile(marks)
@@ -117,7 +117,7 @@ func fastImport(commits []commit) []byte {
 
 // git runs git without anybody's configuration; the token goes by the
 // environment, as command lines are for all to read.
-func (f *forge) git(ctx context.Context, dir string, input []byte, args ...string) ([]byte, error) {
+func (f *forge) git(ctx context.Context, dir string, input []byte, args ...string) error {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir
 	cmd.Stdin = bytes.NewReader(input)
@@ -127,11 +127,10 @@ func (f *forge) git(ctx context.Context, dir string, input []byte, args ...strin
 	)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("git %s: %w: %s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("git %s: %w: %s", args[0], err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	return out, nil
+	return nil
 }
 
 func (f *forge) create(ctx context.Context, path string, body any) error {

@@ -210,14 +210,14 @@ func (l *Lab) startAll(ctx context.Context) error {
 }
 
 func (l *Lab) report(f *Failure) {
-	l.opt.Log.Error("part ended", "part", f.Part, "error", f.Err, "log_tail", f.Tail)
+	l.opt.Log.Error("part ended", "part", f.Part, "error", f.Err)
 	select {
 	case l.failed <- f:
 	default: // nobody has read 64 of them
 	}
 }
 
-// Failed tells of parts that ended without being told to.
+// Failed tells of parts that ended without being told to. Start brings one back.
 func (l *Lab) Failed() <-chan *Failure { return l.failed }
 
 // Info says where the lab's parts are.

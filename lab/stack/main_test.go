@@ -32,12 +32,16 @@ func TestMain(m *testing.M) {
 	case isSet("LAB_TEST_PARENT"):
 		parent(os.Getenv("LAB_TEST_PARENT"))
 	}
-	goleak.VerifyTestMain(m,
-		// Idle connections of the default client to parts that are gone.
-		goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"),
-	)
+	goleak.VerifyTestMain(tests{m})
+}
+
+// tests are run and leave no idle connections to parts that are gone.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	code := t.M.Run()
+	http.DefaultClient.CloseIdleConnections()
+	return code
 }
 
 // serve is a service of an image: ready, with one metric.

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -36,7 +37,7 @@ func (p *ports) reserve(name string, wanted int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if wanted != 0 {
-		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(wanted)))
+		l, err := listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(wanted)))
 		if err != nil {
 			return fmt.Errorf("port %d for %s: %w", wanted, name, err)
 		}
@@ -46,7 +47,7 @@ func (p *ports) reserve(name string, wanted int) error {
 	var last error
 	for range 200 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		l, err := listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			last = err
 			continue
@@ -55,6 +56,11 @@ func (p *ports) reserve(name string, wanted int) error {
 		return nil
 	}
 	return fmt.Errorf("find a free port for %s: %w", name, last)
+}
+
+// listen takes an address at once or not at all: it needs no context.
+func listen(addr string) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(context.Background(), "tcp4", addr)
 }
 
 // release lets the part have its port; the number stays the part's.
@@ -109,7 +115,7 @@ func claimPodRange() (netip.Prefix, net.Listener, error) {
 	var errs []error
 	for n := firstRange; n <= lastRange; n++ {
 		host := netip.AddrFrom4([4]byte{127, byte(n), 255, 254})
-		l, err := net.Listen("tcp4", netip.AddrPortFrom(host, rangePort).String())
+		l, err := listen(netip.AddrPortFrom(host, rangePort).String())
 		if err != nil {
 			if len(errs) < 2 {
 				errs = append(errs, err)

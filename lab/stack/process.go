@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -67,14 +68,15 @@ type command struct {
 	grace time.Duration
 }
 
-// start runs a command with its output appended to logFile.
+// run starts a command with its output appended to logFile.
 func (s *spawner) run(name string, c command, logFile string) (*running, error) {
 	out, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer out.Close() // the child has its own
-	cmd := exec.Command(c.path, c.args...)
+	// No context ends a part: it lives until it is stopped.
+	cmd := exec.CommandContext(context.Background(), c.path, c.args...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Stdout, cmd.Stderr = out, out

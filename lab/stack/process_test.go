@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -122,10 +123,8 @@ func TestStopTakesWhatThePartHasStarted(t *testing.T) {
 // read its end.
 func gone(pid int) error {
 	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return nil
-	}
-	if _, rest, _ := strings.Cut(string(content), ") "); strings.HasPrefix(rest, "Z") {
+	_, rest, _ := strings.Cut(string(content), ") ")
+	if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(rest, "Z") {
 		return nil
 	}
 	return fmt.Errorf("process %d is still there", pid)

@@ -40,8 +40,11 @@ func newTraffic(s *settings) *cobra.Command {
 				return writeJSON(cmd.OutOrStdout(), report)
 			}
 			rows := [][]string{
-				{"sent", fmt.Sprint(report.Sent)}, {"ok", fmt.Sprint(report.OK)}, {"failed", fmt.Sprint(report.Failed)},
-				{"no pod was ready", fmt.Sprint(report.NoPod)}, {"too many under way", fmt.Sprint(report.Dropped)},
+				{"sent", fmt.Sprint(report.Sent)},
+				{"ok", fmt.Sprint(report.OK)},
+				{"failed", fmt.Sprint(report.Failed)},
+				{"no pod was ready", fmt.Sprint(report.NoPod)},
+				{"too many under way", fmt.Sprint(report.Dropped)},
 			}
 			for _, code := range slices.Sorted(maps.Keys(report.Codes)) {
 				rows = append(rows, []string{"answered " + code, fmt.Sprint(report.Codes[code])})

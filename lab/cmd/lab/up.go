@@ -40,8 +40,15 @@ nothing of the lab goes on.`,
 			if err := showUp(cmd, s, lab.Info()); err != nil {
 				return err
 			}
-			<-ctx.Done() // a part that ends meanwhile is in the log, with the end of its own
-			return nil
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case failure := <-lab.Failed():
+					// The rest goes on: it may be what somebody wants to see.
+					fmt.Fprintln(cmd.ErrOrStderr(), failure.Error())
+				}
+			}
 		},
 	}
 	cmd.Flags().StringVar(&opt.Catalogue, "catalogue", "", "image catalogue file (default images.json in the state folder)")
