@@ -105,7 +105,7 @@ func wanted(d *appsv1.Deployment) int {
 }
 
 func complete(d *appsv1.Deployment) bool {
-	n, s := int32(wanted(d)), d.Status //nolint:gosec // it was an int32 before
+	n, s := int32(wanted(d)), d.Status
 	return s.ObservedGeneration >= d.Generation &&
 		s.UpdatedReplicas == n && s.Replicas == n && s.ReadyReplicas == n
 }

@@ -52,11 +52,11 @@ func (w *Watcher) tell(key string, known map[string]told) {
 	if !ok {
 		return
 	}
-	print := fingerprintOf(r)
-	if known[key].rollout == print {
+	state := fingerprintOf(r)
+	if known[key].rollout == state {
 		return
 	}
-	known[key] = told{r.Workload, print}
+	known[key] = told{r.Workload, state}
 	w.handler.Rollout(r)
 }
 
