@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -95,6 +96,10 @@ func leaveOutPattern(patterns []string) string {
 
 func (l *loader) file(name string, text []byte) {
 	l.name = name
+	if fault := tooMuchYAML(text); fault != "" {
+		l.faults = append(l.faults, Fault{name, 1, 1, fault})
+		return
+	}
 	root, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		l.yamlFault(err)
@@ -105,6 +110,12 @@ func (l *loader) file(name string, text []byte) {
 		return
 	}
 	l.root = root
+	var plain plainYAML
+	if ast.Walk(&plain, root.Docs[0].Body); plain.fault != nil {
+		at := plain.fault.GetToken().Position
+		l.faults = append(l.faults, Fault{name, at.Line, at.Column, "tags, anchors and aliases are not taken here"})
+		return
+	}
 	var f catalogueFile
 	if err := yaml.NodeToValue(root.Docs[0].Body, &f, yaml.Strict()); err != nil {
 		l.yamlFault(err)
@@ -115,6 +126,46 @@ func (l *loader) file(name string, text []byte) {
 	for i, d := range f.Dialects {
 		l.dialect(i, d)
 	}
+}
+
+const (
+	maxFileBytes = 256 << 10
+	maxNesting   = 64
+)
+
+// tooMuchYAML refuses what the YAML library, which recurses, should not be
+// given; "" for what is fine.
+func tooMuchYAML(text []byte) string {
+	if len(text) > maxFileBytes {
+		return fmt.Sprintf("the file is longer than %d bytes", maxFileBytes)
+	}
+	open := 0
+	for line := range bytes.Lines(text) {
+		open += bytes.Count(line, []byte("[")) + bytes.Count(line, []byte("{"))
+		open -= bytes.Count(line, []byte("]")) + bytes.Count(line, []byte("}"))
+		marks := bytes.Count(line, []byte("- ")) + bytes.Count(line, []byte("? "))
+		if max(open, marks, bytes.Count(line, []byte("["))) > maxNesting {
+			return fmt.Sprintf("more than %d brackets or list marks within each other", maxNesting)
+		}
+	}
+	return ""
+}
+
+// plainYAML looks for nodes that a catalogue has no use for, and which the
+// decoder does not handle in every place.
+type plainYAML struct{ fault ast.Node }
+
+// Visit implements ast.Visitor.
+func (p *plainYAML) Visit(node ast.Node) ast.Visitor {
+	if p.fault != nil {
+		return nil
+	}
+	switch node.(type) {
+	case *ast.TagNode, *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
+		p.fault = node
+		return nil
+	}
+	return p
 }
 
 func documents(root *ast.File) int {

@@ -59,24 +59,27 @@ type stream struct {
 
 // entry is the samples of one series in one round.
 type entry struct {
-	pod     string
-	arm     armIndex
-	process uint64 // identity of the process within the pod
-	scraper uint64
-	key     uint64 // identity of the series within the stream
-	slot    int32  // which of the subject's counters
-	class   int32  // meaning within the slot
+	pod string
+	identity
+	class   int32 // meaning within the slot
+	at      int32 // where the stream keeps the series; -1 while it is unknown
 	samples []Sample
+	lane    *lane
+	owner   *pod
+}
+
+// lane is what the series of one counter of one arm have in common.
+type lane struct {
+	arm  armIndex
+	slot int32 // which of the subject's counters
 	// newborn: the pods of this arm were born after counting began.
 	newborn bool
-	// since is from when on this counter was asked for, emitFrom from when on it
-	// counts; samples before only tell where it stood.
-	since    int64
-	emitFrom int64
-
-	owner *pod
-	at    int32 // where the stream keeps the series; -1 while it is unknown
+	beginning
 }
+
+// beginning is from when on a counter was asked for, and from when on it
+// counts; samples before only tell where it stood.
+type beginning struct{ since, emitFrom int64 }
 
 // emit is told that the counter of e went up by delta at a time.
 type emit func(e *entry, millis int64, delta float64)
@@ -128,7 +131,7 @@ func upTo(samples []Sample, to int64) []Sample {
 func (c *counters) pod(e *entry) *pod {
 	p := c.pods[e.pod]
 	if p == nil {
-		p = &pod{name: e.pod, arm: e.arm, processes: map[uint64]*process{}}
+		p = &pod{name: e.pod, arm: e.lane.arm, processes: map[uint64]*process{}}
 		c.pods[e.pod] = p
 	}
 	return p
@@ -190,7 +193,7 @@ func (c *counters) addStream(p *process, s *stream, turns []turn, out emit) {
 				}
 			}
 			prev, known = sample, true
-			if delta > 0 && sample.Millis > e.emitFrom && inTurn(turns, s, sample.Millis) {
+			if delta > 0 && sample.Millis > e.lane.emitFrom && inTurn(turns, s, sample.Millis) {
 				out(e, sample.Millis, delta)
 			}
 		}
@@ -224,7 +227,7 @@ func (s *stream) before(e *entry) (Sample, bool) {
 // arm: its pods were born after counting began, and no other scraper saw the
 // process earlier.
 func (s *stream) original(p *process, e *entry) bool {
-	return e.newborn && !s.lost && s.first <= p.first
+	return e.lane.newborn && !s.lost && s.first <= p.first
 }
 
 // born reports whether a series first seen at a time began at zero after the
@@ -244,7 +247,7 @@ func (c *counters) born(p *process, s *stream, e *entry, at int64, scrapes []int
 	}
 	switch {
 	case scraped != noSample:
-		return scraped >= e.since
+		return scraped >= e.lane.since
 	case s.last != noSample:
 		return false // known, but lost, or come late
 	case s.first > p.first:

@@ -45,35 +45,100 @@ func (t *tracked) lackingDialect() bool {
 const discoveryBudget = "series"
 
 func (r *Reader) discoverChunk(ctx context.Context, chunk []*tracked) {
-	from, to := chunk[0].pos, chunk[0].until
-	for _, t := range chunk {
-		to = max(to, t.until)
-		from = min(from, t.pos-2*r.opt.ScrapeLookback.Milliseconds())
-	}
-	refs, owners := armsOf(chunk)
-	sets, err := r.q.Series(ctx, r.discoverySelectors(chunk, owners), fromMillis(from), fromMillis(to))
-	if release.ErrorCode(err) == release.CodeTooExpensive && len(chunk) > 1 {
-		half := (len(chunk) + 1) / 2
-		r.budget.tooExpensive(discoveryBudget, half)
-		r.discoverChunk(ctx, chunk[:half])
-		r.discoverChunk(ctx, chunk[half:])
-		return
-	}
-	if err != nil {
-		for _, t := range chunk {
-			if !t.dialectKnown() {
-				t.err = typed(err)
-			}
-		}
-		return
-	}
-	r.budget.affordable(discoveryBudget)
 	var open []*tracked // whose dialects are to be settled
 	for _, t := range chunk {
 		if t.lackingDialect() {
 			open = append(open, t)
 		}
 	}
+	var requests []selector
+	for _, d := range r.cat.dialects {
+		requests = append(requests, d.Requests.selector)
+	}
+	r.look(ctx, open, requests, func(t *tracked, a armIndex, form int, set map[string]string) {
+		t.offered(r.cat, a, form, set)
+	})
+	for _, t := range open {
+		if t.err == nil {
+			t.choose(r.cat)
+		}
+	}
+	r.discoverCustom(ctx, chunk)
+}
+
+// discoverCustom looks for the users' own signals, each by itself, so that one
+// that the source refuses is in nobody's way.
+func (r *Reader) discoverCustom(ctx context.Context, chunk []*tracked) {
+	type pair struct{ bad, total string }
+	type wanting struct {
+		bad, total selector
+		by         []*tracked
+	}
+	var order []pair
+	wanted := map[pair]*wanting{}
+	for _, t := range chunk {
+		for _, c := range t.custom {
+			if c.broken != nil || c.form >= 0 || t.err != nil {
+				continue
+			}
+			key := pair{c.bad.text, c.total.text}
+			if wanted[key] == nil {
+				wanted[key] = &wanting{bad: c.bad, total: c.total}
+				order = append(order, key)
+			}
+			wanted[key].by = append(wanted[key].by, t)
+		}
+	}
+	for _, key := range order {
+		w := wanted[key]
+		r.look(ctx, w.by, []selector{w.total, w.bad}, func(t *tracked, _ armIndex, form int, set map[string]string) {
+			t.offeredCustom(form, set)
+		})
+	}
+}
+
+// look lists the series that any of the selectors selects of the chunk's pods,
+// under every label that may name a pod. A fault that is the source's is the
+// subjects' err where nothing else is known of them.
+func (r *Reader) look(ctx context.Context, chunk []*tracked, selectors []selector, found func(*tracked, armIndex, int, map[string]string)) {
+	if len(chunk) == 0 {
+		return
+	}
+	from, to := chunk[0].pos, chunk[0].until
+	for _, t := range chunk {
+		to = max(to, t.until)
+		from = min(from, t.pos-2*r.opt.ScrapeLookback.Milliseconds())
+	}
+	refs, owners := armsOf(chunk)
+	if len(owners) == 0 {
+		return
+	}
+	var texts []string
+	for _, form := range r.cat.pods {
+		m := matchers(form, owners)
+		for _, s := range selectors {
+			texts = append(texts, s.with(m))
+		}
+	}
+	sets, err := r.q.Series(ctx, texts, fromMillis(from), fromMillis(to))
+	code := release.ErrorCode(err)
+	if code == release.CodeTooExpensive && len(chunk) > 1 {
+		half := (len(chunk) + 1) / 2
+		r.budget.tooExpensive(discoveryBudget, half)
+		r.look(ctx, chunk[:half], selectors, found)
+		r.look(ctx, chunk[half:], selectors, found)
+		return
+	}
+	if err != nil {
+		users := slices.ContainsFunc(selectors, func(s selector) bool { return !s.ours })
+		for _, t := range chunk {
+			if !t.dialectKnown() && !(users && (code == release.CodeBadQuery || code == release.CodeTooExpensive)) {
+				t.err = typed(err)
+			}
+		}
+		return
+	}
+	r.budget.affordable(discoveryBudget)
 	index := indexPods(owners)
 	for _, set := range sets {
 		form, namespace, pod := r.cat.identify(set)
@@ -81,11 +146,8 @@ func (r *Reader) discoverChunk(ctx context.Context, chunk []*tracked) {
 			continue
 		}
 		for _, i := range index.find(namespace, pod) {
-			refs[i].t.offered(r.cat, refs[i].arm, form, set)
+			found(refs[i].t, refs[i].arm, form, set)
 		}
-	}
-	for _, t := range open {
-		t.choose(r.cat)
 	}
 }
 
@@ -109,41 +171,6 @@ func armsOf(chunk []*tracked) ([]armRef, []owner) {
 	return refs, owners
 }
 
-// discoverySelectors selects, of the owners' pods, the requests metrics of all
-// dialects and the users' own totals, under every label that may name a pod.
-func (r *Reader) discoverySelectors(chunk []*tracked, owners []owner) []string {
-	var wanted []selector
-	seen := map[string]bool{}
-	want := func(s selector) {
-		if !seen[s.text] {
-			seen[s.text] = true
-			wanted = append(wanted, s)
-		}
-	}
-	for _, d := range r.cat.dialects {
-		want(d.Requests.selector)
-	}
-	for _, t := range chunk {
-		for _, c := range t.custom {
-			if c.broken == nil && c.form < 0 {
-				want(c.total)
-				want(c.bad)
-			}
-		}
-	}
-	var out []string
-	if len(owners) == 0 {
-		return nil
-	}
-	for _, form := range r.cat.pods {
-		m := matchers(form, owners)
-		for _, s := range wanted {
-			out = append(out, s.with(m))
-		}
-	}
-	return out
-}
-
 // offered takes note of a series that an arm's pods export.
 func (t *tracked) offered(cat *Catalogue, a armIndex, form int, set map[string]string) {
 	for _, d := range cat.dialects {
@@ -158,6 +185,10 @@ func (t *tracked) offered(cat *Catalogue, a armIndex, form int, set map[string]s
 			t.arms[a].offers[d] = form
 		}
 	}
+}
+
+// offeredCustom takes note of a series that may be of a user's own signal.
+func (t *tracked) offeredCustom(form int, set map[string]string) {
 	for i := range t.custom {
 		c := &t.custom[i]
 		if c.broken != nil || (c.form >= 0 && c.form <= form) {

@@ -141,7 +141,7 @@ func (t *tracked) expressions(cat *Catalogue) []string {
 	}
 	var routes []*labels.Matcher
 	if t.leftOut != "" {
-		routes = append(routes, labels.MustNewMatcher(labels.MatchNotRegexp, t.leftOut, cat.leaveOutText))
+		routes = append(routes, textMatcher(labels.MatchNotRegexp, t.leftOut, cat.leaveOutText))
 	}
 	rel, stable := &t.arms[armRelease], &t.arms[armStable]
 	together := rel.dialect == stable.dialect && rel.form == stable.form

@@ -216,7 +216,7 @@ func (t *tracked) dropBrokenCustom() {
 		i, ok := isCustom(slot)
 		return ok && t.custom[i].err != nil
 	}
-	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool { return broken(e.slot) })
+	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool { return broken(e.lane.slot) })
 	t.begins = slices.DeleteFunc(t.begins, func(b begin) bool { return broken(b.slot) })
 }
 

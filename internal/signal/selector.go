@@ -34,6 +34,7 @@ func ParseSelector(s string) error {
 type selector struct {
 	vector *parser.VectorSelector
 	text   string
+	ours   bool // the catalogue's, not a user's
 }
 
 func parseSelector(s string) (selector, error) {
@@ -53,7 +54,7 @@ func parseSelector(s string) (selector, error) {
 	case v.Anchored || v.Smoothed:
 		return selector{}, &SelectorError{int(v.PosRange.Start), "a selector takes no anchored or smoothed"}
 	}
-	return selector{v, v.String()}, nil
+	return selector{vector: v, text: v.String()}, nil
 }
 
 func selectorError(err error) error {
@@ -94,7 +95,7 @@ func metricSelector(name string) selector {
 		Name:          name,
 		LabelMatchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name)},
 	}
-	return selector{v, name}
+	return selector{vector: v, text: name, ours: true}
 }
 
 // with returns the text of the selector narrowed by more matchers.

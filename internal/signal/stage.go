@@ -52,7 +52,9 @@ func (r *Reader) stage(a answer) {
 	r.classes.mu.Lock()
 	defer r.classes.mu.Unlock()
 	index := indexPods(a.owners())
-	for _, target := range a.targets {
+	lanes := make([]lane, len(a.targets))
+	for i, target := range a.targets {
+		lanes[i] = lane{target.arm, target.slot, target.arm == armRelease, target.begin}
 		target.t.begins = append(target.t.begins, begin{target.arm, target.slot, target.begin})
 	}
 	for i := range a.series {
@@ -65,14 +67,14 @@ func (r *Reader) stage(a answer) {
 			continue
 		}
 		for _, at := range index.find(namespace, pod) {
-			target := a.targets[at]
-			id := identify(s.Labels, target.slot)
-			target.t.entries = append(target.t.entries, entry{
-				pod: pod, arm: target.arm, slot: target.slot, samples: s.Samples,
-				process: id.process, scraper: id.scraper, key: id.key,
-				class:   r.classes.of(r.cat, target, s.Labels),
-				newborn: target.arm == armRelease,
-				since:   target.begin.since, emitFrom: target.begin.emitFrom,
+			target := &a.targets[at]
+			t := target.t
+			if t.entries == nil {
+				t.entries = make([]entry, 0, t.expect+t.expect/8)
+			}
+			t.entries = append(t.entries, entry{
+				pod: pod, identity: identify(s.Labels, target.slot), class: r.classes.of(r.cat, target, s.Labels),
+				samples: s.Samples, lane: &lanes[at],
 			})
 		}
 	}
@@ -97,7 +99,7 @@ type failureKey struct {
 const maxClasses = 10_000
 
 // of returns what a series means within its slot.
-func (c *classes) of(cat *Catalogue, target target, set map[string]string) int32 {
+func (c *classes) of(cat *Catalogue, target *target, set map[string]string) int32 {
 	t := target.t
 	switch target.slot {
 	case slotRequests, slotLatency:

@@ -66,6 +66,7 @@ type tracked struct {
 	// Of the round that is being read:
 	entries []entry
 	begins  []begin
+	expect  int // how many entries the round before had
 	err     error
 	retry   bool // in a shorter slice
 }
@@ -93,9 +94,6 @@ type customSignal struct {
 	broken     error // its selectors do not parse
 	err        error // why it could not be read in this round
 }
-
-// beginning is from when on an arm's counter was asked for, and counts.
-type beginning struct{ since, emitFrom int64 }
 
 // begin is a beginning that comes into force when the round succeeds.
 type begin struct {
@@ -201,13 +199,13 @@ func (t *tracked) apply(to int64, lookMillis int64) {
 		if e.owner == nil {
 			continue
 		}
-		if e.slot <= slotLatency && !t.arms[e.arm].counted {
-			t.arms[e.arm].counted = true
+		if e.lane.slot <= slotLatency && !t.arms[e.lane.arm].counted {
+			t.arms[e.lane.arm].counted = true
 		}
-		if c, ok := isCustom(e.slot); ok && !t.custom[c].seen {
+		if c, ok := isCustom(e.lane.slot); ok && !t.custom[c].seen {
 			t.custom[c].seen, t.stale = true, true
 		}
-		if e.slot == slotLatency && e.class >= 0 {
+		if e.lane.slot == slotLatency && e.class >= 0 {
 			e.owner.exports(e.class)
 		}
 	}
@@ -225,6 +223,7 @@ func (t *tracked) apply(to int64, lookMillis int64) {
 }
 
 func (t *tracked) clearRound() {
+	t.expect = len(t.entries)
 	t.entries, t.begins = nil, nil
 	for _, p := range t.counters.pods {
 		p.tally = nil
@@ -278,7 +277,7 @@ func (t *tracked) count(e *entry, k, ticks int, delta float64) {
 		y = &tally{signals: make([]tickCounts, 1+len(t.custom))}
 		e.owner.tally = y
 	}
-	if e.slot == slotLatency {
+	if e.lane.slot == slotLatency {
 		if y.latency == nil {
 			y.latency = make([][]float64, ticks)
 		}
@@ -289,7 +288,7 @@ func (t *tracked) count(e *entry, k, ticks int, delta float64) {
 		return
 	}
 	sig := 0
-	if i, ok := isCustom(e.slot); ok {
+	if i, ok := isCustom(e.lane.slot); ok {
 		sig = 1 + i
 	}
 	c := &y.signals[sig]

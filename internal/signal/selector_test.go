@@ -1,0 +1,93 @@
+package signal
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+func TestOnlyAPlainSelectorIsTakenFromAUser(t *testing.T) {
+	for text, want := range map[string]string{
+		`http_requests_total`:                       "",
+		`http_requests_total{code=~"5..",x!="y\n"}`: "",
+		`{__name__="jobs_total"}`:                   "",
+		`{"jobs.total", state="failed"}`:            "",
+		`rate(x_total[5m])`:                         "character 1: a plain selector is wanted, such as http_requests_total{code=~\"5..\"}, not a call of rate()",
+		`x_total[5m]`:                               "not a range",
+		`x_total[5m:1m]`:                            "not a subquery",
+		`x_total offset 5m`:                         "offset",
+		`x_total @ 100`:                             "with @",
+		`x_total @ start()`:                         "with @",
+		`sum(x_total)`:                              "aggregation",
+		`x_total + y_total`:                         "calculation",
+		`(x_total)`:                                 "parenthesis",
+		`1`:                                         "constant",
+		`-x_total`:                                  "compound",
+		`x_total{`:                                  "character 9: ",
+		`x_total{code="5}`:                          "character 14: ",
+		`{code=~".*"}`:                              "character 1: ",
+		``:                                          "character 1: ",
+		`x_total{} extra`:                           "character 11: ",
+	} {
+		err := ParseSelector(text)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		var e *SelectorError
+		if !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestASelectorIsNarrowedByMatchersAndKeepsItsOwn(t *testing.T) {
+	for text, want := range map[string]string{
+		`x_total`:                        `x_total{namespace="a"}`,
+		`x_total{code="500"}`:            `x_total{code="500",namespace="a"}`,
+		`{__name__=~"x_.*"}`:             `{__name__=~"x_.*",namespace="a"}`,
+		`x_total{namespace="mine"}`:      `x_total{namespace="a",namespace="mine"}`,
+		`{"jobs.total", state="failed"}`: `{"jobs.total",namespace="a",state="failed"}`,
+	} {
+		s, err := parseSelector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.with([]*labels.Matcher{textMatcher(labels.MatchEqual, "namespace", "a")})
+		if got != want {
+			// However it is written, it must mean the same.
+			ms, err := matchersOf(got)
+			if err != nil || len(ms) != len(s.vector.LabelMatchers)+1 {
+				t.Errorf("%s: %s (%v), want %s", text, got, err, want)
+			}
+		}
+	}
+}
+
+func FuzzASelectorThatIsTakenStaysOneWhenItIsNarrowed(f *testing.F) {
+	for _, s := range []string{`x`, `x{a="b"}`, `{"a b"}`, `rate(x[5m])`, `x{a=~"(b|c)"}`, `x offset 1m`, "x{a='\\xff'}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseSelector(text)
+		if err != nil {
+			var e *SelectorError
+			if !errors.As(err, &e) || e.Offset < 0 || e.Offset > len(text) {
+				t.Fatalf("%q: %T %v", text, err, err)
+			}
+			return
+		}
+		narrow := s.with(matchers(podLabels{"pod", "namespace"}, []owner{{namespace: "a.b", prefix: "web-1-"}}))
+		again, err := parseSelector(narrow)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", text, narrow, err)
+		}
+		if len(again.vector.LabelMatchers) != len(s.vector.LabelMatchers)+2 {
+			t.Fatalf("%q became %q: matchers are lost", text, narrow)
+		}
+	})
+}
