@@ -76,7 +76,7 @@ func TestAnyCountsGiveFiniteAnswers(t *testing.T) {
 		j := New(standard(0.001), drawSignals(t))
 		for k, x := range drawTicks(t) {
 			j.Step(at(k), x)
-			checkFinite(t, j.Assess())
+			checkFinite(t, j)
 		}
 	})
 }
@@ -91,17 +91,25 @@ func TestImpossibleCountsAndPoliciesDoNoHarm(t *testing.T) {
 			s := release.Count{Total: rapid.Int64().Draw(t, "total"), Bad: rapid.Int64().Draw(t, "bad")}
 			j.Step(at(k), map[string]Tick{"x": {Release: c, Stable: s, Pods: map[string]release.Count{"a": c, "b": s, "c": c}}})
 		}
-		checkFinite(t, j.Assess())
+		checkFinite(t, j)
 	})
 }
 
-func checkFinite(t *rapid.T, a Assessment) {
+func checkFinite(t *rapid.T, j *Judge) {
+	a := j.Assess()
 	check := func(what string, x float64) {
 		if math.IsNaN(x) || math.IsInf(x, 0) || x < 0 {
 			t.Fatalf("%s is %v", what, x)
 		}
 	}
 	check("E", a.E)
+	mean := 0.0
+	for i, s := range a.Signals {
+		mean += j.series[i].weight * s.E
+	}
+	if math.Abs(mean-a.E) > 1e-9*a.E {
+		t.Fatalf("E is %v, the weighted mean of the current values %v", a.E, mean)
+	}
 	for _, s := range a.Signals {
 		check("E", s.E)
 		check("EStable", s.EStable)

@@ -29,7 +29,8 @@ type wealth struct {
 	played  int     // ticks with evidence
 	reserve float64
 	log     [maxExperts]float64
-	cap     float64 // upper limit of logE; +Inf for none
+	cap     float64 // upper limit of the logarithm; +Inf for none
+	now     float64 // ln(reserve + Σ wealth)
 }
 
 func newWealth(experts int, first float64) wealth {
@@ -49,20 +50,22 @@ func (w *wealth) step(increments *[maxExperts]float64) {
 	for j := range w.experts {
 		w.log[j] = logAdd(w.log[j], stake) + math.Min(increments[j], maxTickGain)
 	}
-	if w.cap < math.Inf(1) {
-		if over := w.logE() - w.cap; over > 0 {
-			// Giving capital away keeps a supermartingale one.
-			for j := range w.experts {
-				w.log[j] -= over
-			}
+	w.now = w.sum()
+	if over := w.now - w.cap; over > 0 {
+		// Giving capital away keeps a supermartingale one.
+		for j := range w.experts {
+			w.log[j] -= over
 		}
+		w.now = w.sum()
 	}
 }
 
 // logE is the logarithm of the e-value now.
-func (w *wealth) logE() float64 {
-	top := math.Log(w.reserve)
-	first := top
+func (w *wealth) logE() float64 { return w.now }
+
+func (w *wealth) sum() float64 {
+	first := math.Log(w.reserve)
+	top := first
 	for j := range w.experts {
 		top = math.Max(top, w.log[j])
 	}
