@@ -4,11 +4,11 @@ import "math"
 
 const maxExperts = 8
 
-// Capital handed out at the first tick with evidence, and how slowly the rest
-// follows (in ticks with evidence). Half at once costs ln 2 against a process
-// that knows that harm begins with the rollout; what is kept back catches harm
-// that begins later, when capital that was at stake from the start is spent.
-// Health is expected from the start.
+// Share of the capital that is at stake from the first tick with evidence, and
+// how slowly the rest follows (in ticks with evidence). What is kept back costs
+// ln(4/3) when harm begins with the rollout, and finds harm that begins later,
+// when the capital that was at stake from the start is spent. Health is expected
+// from the start.
 const (
 	firstShareHarm   = 0.75
 	firstShareHealth = 0.9
