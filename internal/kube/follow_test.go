@@ -144,8 +144,10 @@ func TestObserveOfTheDeployment(t *testing.T) {
 			d.Status.Replicas, d.Status.UpdatedReplicas, d.Status.ReadyReplicas = 3, 3, 3
 			w.put(d)
 		}, func(o release.Observation) bool { return !o.Complete }},
-		{"paused", func(w *world) { w.edit(func(d *appsv1.Deployment) { d.Spec.Paused = true }) },
-			func(o release.Observation) bool { return o.Paused && o.Current }},
+		{
+			"paused", func(w *world) { w.edit(func(d *appsv1.Deployment) { d.Spec.Paused = true }) },
+			func(o release.Observation) bool { return o.Paused && o.Current },
+		},
 		{"not current once the template is another", func(w *world) {
 			w.edit(func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = next })
 		}, func(o release.Observation) bool { return o.Exists && !o.Current && o.Generation == 3 }},
