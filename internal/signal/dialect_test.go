@@ -2,7 +2,6 @@ package signal
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"math"
 	"strings"
@@ -470,5 +469,4 @@ func TestASignalThatIsAddedLaterCountsFromThen(t *testing.T) {
 	if rel, stable := totals(res); rel.Total != 24 || stable.Total != 24 {
 		t.Errorf("the requests are disturbed: %+v %+v", rel, stable)
 	}
-	_ = fmt.Sprint
 }

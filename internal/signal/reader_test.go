@@ -1,0 +1,423 @@
+package signal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shops fills a store with n releases in namespaces of their own, each with a
+// pod in both arms that serves two requests per scrape.
+func shops(s *store, n int) []Subject {
+	var out []Subject
+	for i := range n {
+		sub := worldSubject()
+		sub.ID, sub.Namespace = release.ID(fmt.Sprintf("r%03d", i)), fmt.Sprintf("shop%03d", i)
+		out = append(out, sub)
+		for _, pod := range []string{oldPod, newPod} {
+			s.scrapes(pod, 2, "__name__=http_requests_total", "code=200", "pod="+pod, "namespace="+sub.Namespace)
+		}
+	}
+	return out
+}
+
+func (s *store) asked() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.queries
+	s.queries, s.lists = nil, 0
+	return out
+}
+
+func TestQueriesDoNotGrowWithTheNumberOfReleases(t *testing.T) {
+	perTick := map[int]int{}
+	for _, n := range []int{1, 10, 60} {
+		s := newStore()
+		subjects := shops(s, n)
+		r := newTestReader(t, s)
+		for i := range 3 {
+			s.asked()
+			for id, res := range r.Read(context.Background(), epoch.Add(time.Duration(i+1)*testTick), subjects) {
+				if res.Err != nil {
+					t.Fatalf("%s: %v", id, res.Err)
+				}
+			}
+		}
+		perTick[n] = len(s.asked())
+	}
+	// In the third tick all arms are known but for what never appears.
+	if perTick[1] != 2 || perTick[10] != 2 || perTick[60] != 2 {
+		t.Errorf("queries per tick by releases: %v, want 2 (requests, latency)", perTick)
+	}
+}
+
+func TestABatchHoldsNoMoreReleasesThanAllowed(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 25)
+	cat := builtin(t)
+	r := NewReader(cat, s, Options{Tick: testTick, ScrapeLookback: testLookback, BatchSize: 10})
+	r.Read(context.Background(), epoch.Add(2*time.Minute), subjects)
+	for _, q := range s.asked() {
+		if n := strings.Count(q, "shop0"); n > 10 {
+			t.Errorf("%d releases in one query", n)
+		}
+	}
+	res := r.Read(context.Background(), epoch.Add(2*time.Minute+testTick), subjects)
+	if n := len(s.asked()); n != 6 {
+		t.Errorf("%d queries for 25 releases in batches of 10, want 3 for each of 2 metrics", n)
+	}
+	if len(res) != 25 {
+		t.Errorf("%d results", len(res))
+	}
+}
+
+func TestReleasesThatLagDoNotWidenTheWindowOfTheOthers(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 4)
+	r := newTestReader(t, s)
+	ctx := context.Background()
+	for i := 1; i <= 4; i++ {
+		r.Read(ctx, epoch.Add(time.Duration(i)*testTick), subjects[:2])
+	}
+	windows := map[string]time.Duration{}
+	var mu sync.Mutex
+	s.fail = func(q string, w time.Duration) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, sub := range subjects {
+			if strings.HasPrefix(q, "http_requests_total") && strings.Contains(q, sub.Namespace) && !strings.Contains(q, "exported") && !strings.Contains(q, "k8s") && !strings.Contains(q, "kubernetes") {
+				windows[sub.Namespace] = max(windows[sub.Namespace], w)
+			}
+		}
+		return nil
+	}
+	s.asked()
+	res := r.Read(ctx, epoch.Add(5*testTick), subjects)
+	late := r.live["r002"].arms[armStable].begun[slotRequests]
+	if late.emitFrom != epoch.UnixMilli() {
+		t.Errorf("a release seen late counts from %s", fromMillis(late.emitFrom))
+	}
+	if len(res["r000"].Readings) != 1 || len(res["r002"].Readings) != 5 {
+		t.Fatalf("%d and %d readings", len(res["r000"].Readings), len(res["r002"].Readings))
+	}
+	for _, ns := range []string{"shop000", "shop001"} {
+		if windows[ns] != 2*testTick {
+			t.Errorf("%s was asked for %s", ns, windows[ns])
+		}
+	}
+}
+
+func TestNothingIsCountedForAnotherNamespaceOrRelease(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 2)
+	// The same ReplicaSet names in a third namespace that nobody asks for.
+	s.scrapes(newPod, 100, "__name__=http_requests_total", "code=500", "pod="+newPod, "namespace=elsewhere")
+	r := newTestReader(t, s)
+	for id, res := range r.Read(context.Background(), epoch.Add(2*time.Minute), subjects) {
+		rel, stable := totals(res)
+		if rel != (release.Count{Total: 42}) || stable != (release.Count{Total: 48}) {
+			t.Errorf("%s: %+v %+v", id, rel, stable)
+		}
+	}
+}
+
+func TestAReplicaSetMayBeTheReleaseOfOneAndTheStableArmOfTheNext(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 1)
+	next := subjects[0]
+	next.ID, next.Release, next.Stable, next.StartedAt = "next", "web-newest", "web-new", epoch.Add(time.Minute+time.Second)
+	r := newTestReader(t, s)
+	res := r.Read(context.Background(), epoch.Add(2*time.Minute), []Subject{subjects[0], next})
+	if rel, _ := totals(res["r000"]); rel.Total != 42 {
+		t.Errorf("as a release: %+v", rel)
+	}
+	if _, stable := totals(res["next"]); stable.Total != 24 {
+		t.Errorf("as the stable arm of the minute that followed: %+v", stable)
+	}
+}
+
+func TestTheFirstTickIsTheOneThatHoldsTheStart(t *testing.T) {
+	for at, want := range map[time.Duration]time.Duration{
+		0:               -testTick, // (from, to]
+		time.Nanosecond: 0,
+		time.Second:     0,
+		testTick:        0,
+		testTick + 1:    testTick,
+		-time.Second:    -testTick,
+		testTick - 1:    0,
+	} {
+		if got := fromMillis(firstTick(epoch.Add(at), testTick.Milliseconds())).Sub(epoch); got != want {
+			t.Errorf("%s after the boundary: tick begins at %s, want %s", at, got, want)
+		}
+	}
+}
+
+func TestOnlyTicksThatEndedALagAgoAreRead(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 1)
+	r := NewReader(builtin(t), s, Options{Tick: testTick, ScrapeLookback: testLookback, Lag: 10 * time.Second})
+	read := func(after time.Duration) int {
+		return len(r.Read(context.Background(), epoch.Add(after), subjects)["r000"].Readings)
+	}
+	if n := read(24 * time.Second); n != 0 {
+		t.Errorf("%d readings before the first tick and its lag were over", n)
+	}
+	if n := read(25 * time.Second); n != 1 {
+		t.Errorf("%d readings after them", n)
+	}
+	if n := read(39 * time.Second); n != 0 {
+		t.Errorf("%d readings in between", n)
+	}
+	if n := read(0); n != 0 {
+		t.Errorf("%d readings when time went back", n)
+	}
+}
+
+func TestAFaultIsTheSubjectsAndTheNextGoodReadCoversTheGap(t *testing.T) {
+	for _, code := range []release.Code{release.CodeUnavailable, release.CodeRateLimited, release.CodePartial, release.CodeTooExpensive, release.CodeBadQuery} {
+		t.Run(string(code), func(t *testing.T) {
+			s := newStore()
+			subjects := shops(s, 2)
+			r := newTestReader(t, s)
+			ctx := context.Background()
+			var rel release.Count
+			for i := 1; i <= 8; i++ {
+				s.fail = nil
+				if i == 1 || (i >= 3 && i < 6) {
+					s.fail = func(string, time.Duration) error { return release.E(code, "no", nil) }
+				}
+				res := r.Read(ctx, epoch.Add(time.Duration(i)*testTick), subjects)["r001"]
+				if (s.fail != nil) != (release.ErrorCode(res.Err) == code) {
+					t.Fatalf("tick %d: %v", i, res.Err)
+				}
+				if s.fail != nil && (len(res.Readings) > 0 || len(res.Queries) > 0) {
+					t.Fatalf("tick %d: a fault comes with readings", i)
+				}
+				a, _ := totals(res)
+				rel = rel.Add(a)
+			}
+			if rel.Total != 42 {
+				t.Errorf("counted %+v, want 42", rel)
+			}
+		})
+	}
+}
+
+func TestAnErrorWithoutACodeIsTakenForAnUnavailableSource(t *testing.T) {
+	s := newStore()
+	s.fail = func(string, time.Duration) error { return errors.New("boom") }
+	res := newTestReader(t, s).Read(context.Background(), epoch.Add(testTick), shops(s, 1))["r000"]
+	if release.ErrorCode(res.Err) != release.CodeUnavailable {
+		t.Errorf("%v", res.Err)
+	}
+}
+
+func TestWhileTheSourceIsAwayOneReadDoesNotAskAgainAndAgain(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 1)
+	r := newTestReader(t, s)
+	ctx := context.Background()
+	r.Read(ctx, epoch.Add(testTick), subjects)
+	s.asked()
+	s.fail = func(string, time.Duration) error { return release.E(release.CodeUnavailable, "away", nil) }
+	// Two hours behind: many rounds would be needed.
+	res := r.Read(ctx, epoch.Add(2*time.Hour), subjects)["r000"]
+	if n := len(s.asked()); n > 2 || res.Err == nil {
+		t.Errorf("%d queries, %v", n, res.Err)
+	}
+}
+
+func TestAQueryThatIsTooExpensiveIsAskedInHalvesAndKeptSmall(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 8)
+	s.fail = func(q string, _ time.Duration) error {
+		if strings.Count(q, "shop0") > 3 {
+			return release.E(release.CodeTooExpensive, "too many samples", nil)
+		}
+		return nil
+	}
+	r := newTestReader(t, s)
+	for id, res := range r.Read(context.Background(), epoch.Add(2*time.Minute), subjects) {
+		rel, stable := totals(res)
+		if res.Err != nil || rel.Total != 42 || stable.Total != 48 {
+			t.Errorf("%s: %v %+v %+v", id, res.Err, rel, stable)
+		}
+	}
+	s.asked()
+	refused := 0
+	inner := s.fail
+	s.fail = func(q string, w time.Duration) error {
+		err := inner(q, w)
+		if err != nil {
+			refused++
+		}
+		return err
+	}
+	r.Read(context.Background(), epoch.Add(2*time.Minute+testTick), subjects)
+	if refused > 0 {
+		t.Errorf("%d queries were refused that were known to be too large", refused)
+	}
+}
+
+func TestATimeThatIsTooExpensiveIsReadInShorterSteps(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 1)
+	r := newTestReader(t, s)
+	ctx := context.Background()
+	first := r.Read(ctx, epoch.Add(testTick), subjects)["r000"]
+	s.fail = func(q string, w time.Duration) error {
+		if w > 3*testTick && !strings.Contains(q, "k8s") {
+			return release.E(release.CodeTooExpensive, "too many samples", nil)
+		}
+		return nil
+	}
+	r.live["r000"].arms[armRelease].offers[r.cat.dialects[2]] = 2 // nothing more to discover
+	res := r.Read(ctx, epoch.Add(2*time.Minute), subjects)["r000"]
+	if res.Err != nil || len(res.Readings) != 7 {
+		t.Fatalf("%v, %d readings", res.Err, len(res.Readings))
+	}
+	a, _ := totals(first)
+	b, _ := totals(res)
+	if got := a.Add(b); got.Total != 42 {
+		t.Errorf("counted %+v", got)
+	}
+}
+
+func TestASubjectFarBehindCatchesUpInCommonSlices(t *testing.T) {
+	s := newStore()
+	var subjects []Subject
+	for i, sub := range shops(s, 20) {
+		sub.StartedAt = epoch.Add(time.Duration(i) * time.Minute)
+		subjects = append(subjects, sub)
+	}
+	r := newTestReader(t, s)
+	res := r.Read(context.Background(), epoch.Add(20*time.Minute), subjects)
+	for i, sub := range subjects {
+		want := (20 - i) * 4
+		if i == 0 || sub.StartedAt.Sub(epoch)%testTick == 0 {
+			want++ // a start on a boundary belongs to the tick before
+		}
+		if got := res[sub.ID]; got.Err != nil || len(got.Readings) != want {
+			t.Errorf("%s: %v, %d readings, want %d", sub.ID, got.Err, len(got.Readings), want)
+		}
+	}
+	// Slices of 4 minutes, two metrics, those who begin apart from those who go on.
+	if n := len(s.asked()); n > 6*2*2 {
+		t.Errorf("%d queries to catch up", n)
+	}
+}
+
+func TestFreshTellsWhetherPodsAreStillScraped(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 1) // scraped until two minutes after epoch
+	want := func(readings []Reading) {
+		t.Helper()
+		for _, rd := range readings {
+			if fresh := rd.To.Before(epoch.Add(3 * time.Minute)); rd.Fresh != fresh {
+				t.Errorf("the tick that ends %s after: fresh %t, want %t", rd.To.Sub(epoch), rd.Fresh, fresh)
+			}
+		}
+	}
+	res := newTestReader(t, s).Read(context.Background(), epoch.Add(5*time.Minute), subjects)["r000"]
+	want(res.Readings)
+	if !res.LastSample.Equal(epoch.Add(2 * time.Minute)) {
+		t.Errorf("last sample %s", res.LastSample)
+	}
+	r := newTestReader(t, s)
+	for i := range 20 {
+		want(r.Read(context.Background(), epoch.Add(time.Duration(i+1)*testTick), subjects)["r000"].Readings)
+	}
+}
+
+func TestLateSamplesAreCountedInTheNextTick(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 1)
+	r := newTestReader(t, s)
+	ctx := context.Background()
+	r.Read(ctx, epoch.Add(testTick), subjects)
+	// A pod that is scraped once, just before the tick's end, and known only after it.
+	s.put(epoch.Add(29*time.Second), 7, "__name__=http_requests_total", "code=500", "pod=web-new-pod07", "namespace=shop000", "instance=x", "job=pods")
+	late := s.series
+	s.series = map[string]*Series{}
+	for k, ser := range late {
+		if ser.Labels["pod"] != "web-new-pod07" {
+			s.series[k] = ser
+		}
+	}
+	before := r.Read(ctx, epoch.Add(2*testTick), subjects)["r000"]
+	s.series = late
+	after := r.Read(ctx, epoch.Add(3*testTick), subjects)["r000"]
+	if n := before.Readings[0].Errors.Release.Bad; n != 0 {
+		t.Errorf("%d failures before they were known", n)
+	}
+	if got := after.Readings[0].Errors.Release.Pods["web-new-pod07"]; got != (release.Count{Total: 7, Bad: 7}) {
+		t.Errorf("%+v of what came late", got)
+	}
+}
+
+func TestQueriesCanBePastedForTheSubjectAlone(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 3)
+	s.scrapes(oldPod, 1, "__name__=http_requests_total", "code=200", "handler=/healthz", "pod="+oldPod, "namespace=shop001")
+	res := newTestReader(t, s).Read(context.Background(), epoch.Add(time.Minute), subjects)
+	from, to := epoch, epoch.Add(time.Minute)
+	want := []release.Query{
+		{Source: "prometheus", From: from, To: to, Expr: `http_requests_total{namespace="shop000",pod=~"(web-new|web-stable)-[a-z0-9]{5}"}`},
+		{Source: "prometheus", From: from, To: to, Expr: `http_request_duration_seconds_bucket{namespace="shop000",pod=~"(web-new|web-stable)-[a-z0-9]{5}"}`},
+	}
+	if diff := cmp.Diff(want, res["r000"].Queries); diff != "" {
+		t.Error(diff)
+	}
+	left := res["r001"].Queries[0].Expr
+	if !strings.Contains(left, `handler!~"`) {
+		t.Errorf("%s does not say that health checks are left out", left)
+	}
+	ms, err := matchersOf(left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range ms {
+		if m.Name == "handler" && (m.Matches("/healthz") || !m.Matches("/cart")) {
+			t.Errorf("%s does not mean what was counted", left)
+		}
+	}
+}
+
+func TestForgetDropsASubjectAndItIsCountedAgainFromItsStart(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 1)
+	r := newTestReader(t, s)
+	first := r.Read(context.Background(), epoch.Add(2*time.Minute), subjects)["r000"]
+	r.Forget("r000")
+	if len(r.live) != 0 {
+		t.Error("still there")
+	}
+	again := r.Read(context.Background(), epoch.Add(2*time.Minute), subjects)["r000"]
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestReadAndHistoryMayRunAtTheSameTime(t *testing.T) {
+	s := newStore()
+	subjects := shops(s, 5)
+	r := newTestReader(t, s)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() { r.Read(context.Background(), epoch.Add(time.Duration(i+1)*testTick), subjects) })
+		wg.Go(func() { r.History(context.Background(), subjects, time.Minute) })
+		wg.Go(func() { r.Forget(subjects[i].ID) })
+	}
+	wg.Wait()
+}
