@@ -34,7 +34,8 @@ func (h halfPlane) at(stable float64) float64 { return h.intercept + h.slope*sta
 func ratioPlane(r float64) halfPlane { return halfPlane{0, r} }
 
 // complementPlane bounds the good share from below by 1/r of the stable arm's.
-// Above one half it is the tighter of the two, and it never leaves [0,1].
+// Above the proportion 1/(1+r) it is the tighter of the two, and it never leaves
+// [0,1].
 func complementPlane(r float64) halfPlane { return halfPlane{1 - 1/r, 1 / r} }
 
 // planeFor is the tighter bound near the proportion p.

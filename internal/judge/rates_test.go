@@ -259,6 +259,37 @@ func TestTroubleOfBothArmsIsNotTheReleases(t *testing.T) {
 	}
 }
 
+func TestAnIncidentBeforeTheRolloutIsNotTheReleases(t *testing.T) {
+	const runs = 200
+	for _, ends := range []int{90, 120} { // windows; 120: it goes on in both arms
+		regressed := 0
+		for seed := range runs {
+			a := newArrivals(uint64(seed))
+			s := Signal{Name: "x", Weight: 1, Required: true}
+			for k := range 120 {
+				p := .001
+				if k >= 60 && k < ends {
+					p = .3
+				}
+				s.History = append(s.History, a.count(100, p, 1))
+			}
+			p := .001
+			if ends == 120 {
+				p = .3
+			}
+			j := New(standard(.001), []Signal{s})
+			w := world{requests: 100, share: rolling, before: p, burst: 1, bad: constant(p)}
+			for k := range 120 {
+				j.Step(at(k), map[string]Tick{"x": w.tick(a, k)})
+			}
+			if j.regressed {
+				regressed++
+			}
+		}
+		atMost(t, regressed, runs, .001)
+	}
+}
+
 func TestAReleaseThatImprovesIsNeverRegressed(t *testing.T) {
 	w := world{history: 60, requests: 100, share: rolling, before: .05, bad: constant(.01), burst: 1}
 	atMost(t, w.ticksTo(200, 120, standard(.001), func(j *Judge) bool { return j.regressed }), 200, .001)
