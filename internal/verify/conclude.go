@@ -165,8 +165,8 @@ func requests(a judge.Assessment) int64 {
 // needs is how much more data a decision takes, and how long that is at the
 // traffic of the last minute or so.
 func (t *verification) needs(a judge.Assessment) *release.Needs {
-	if a.Needs == nil {
-		return nil
+	if a.Needs == nil || t.release.Previous == nil {
+		return nil // no number of requests makes up for a baseline
 	}
 	n := *a.Needs
 	if t.lastPacing.requests > 0 && t.lastPacing.seconds > 0 {

@@ -14,14 +14,17 @@ import (
 // for those who look; a change of verdict is written at once.
 const saveEvery = 10 * time.Second
 
+// historyPatience is how long an empty past is asked for again.
+const historyPatience = time.Minute
+
 // Tick counts and judges every live release once. The source is read with no
 // lock held, so a slow one delays nothing but the numbers.
 func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 	start := time.Now()
 	defer func() { v.metrics.tickSeconds.Observe(time.Since(start).Seconds()) }()
 
-	v.readHistories(ctx)
-	subjects := v.subjects(func(t *verification) bool { return t.historyKnown })
+	v.readHistories(ctx, now)
+	subjects := v.subjects(func(*verification) bool { return true })
 	results := v.source.Read(ctx, now, subjects)
 	if ctx.Err() != nil {
 		return // what a stopping process reads is not evidence of anything
@@ -45,7 +48,7 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 
 // readHistories fetches what went before for releases that lack it. A failure
 // is the source's, and leaves the release for the next tick.
-func (v *Verifier) readHistories(ctx context.Context) {
+func (v *Verifier) readHistories(ctx context.Context, now time.Time) {
 	lacking := v.subjects(func(t *verification) bool { return !t.historyKnown })
 	byLength := map[time.Duration][]signal.Subject{}
 	v.mu.Lock()
@@ -64,19 +67,22 @@ func (v *Verifier) readHistories(ctx context.Context) {
 		v.mu.Lock()
 		for _, s := range subjects {
 			if t, ok := v.live[s.ID]; ok {
-				t.takeHistory(results[s.ID])
+				t.takeHistory(results[s.ID], now)
 			}
 		}
 		v.mu.Unlock()
 	}
 }
 
-func (t *verification) takeHistory(res signal.Result) {
+// takeHistory keeps what went before. A past without a single sample may be the
+// source's fault rather than the workload's, so it is asked for again for a while.
+func (t *verification) takeHistory(res signal.Result, now time.Time) {
 	if res.Err != nil {
 		t.sourceErr = res.Err
 		return
 	}
-	t.history, t.historyKnown = res.Readings, true
+	t.history = res.Readings
+	t.historyKnown = t.hadHistory() || t.release.Previous == nil || now.Sub(t.release.SeenAt) > historyPatience
 }
 
 // subjects lists the live releases that pass keep, in a stable order.

@@ -28,9 +28,9 @@ const (
 	replicas  = 4
 	// checkoutRate requests a second go to the route that will fail, otherRate
 	// to the others.
-	checkoutRate, otherRate = 20.0, 10.0
+	checkoutRate, otherRate = 20.0, 5.0
 	// warmup is how long the first version serves before it is a baseline.
-	warmup = 30 * time.Second
+	warmup = 40 * time.Second
 )
 
 const policy = `autonomy: auto
@@ -272,7 +272,7 @@ func (d *demo) rollOut(ctx context.Context, image string) (*service.Record, erro
 }
 
 func (d *demo) deploy(ctx context.Context, image string) error {
-	count, minReady := int32(replicas), int32(8)
+	count, minReady := int32(replicas), int32(5)
 	_, _, err := deployment.Apply(ctx, d.lab.Client(), deployment.Spec{
 		Namespace: namespace, Name: workload, Image: image, Replicas: &count, MinReadySeconds: &minReady,
 	})
