@@ -105,8 +105,12 @@ func (r *Responder) pokeAlerts() {
 // postAlerts posts the alerts that fire and those whose end has come, and
 // records what Alertmanager took. It answers when to do so again.
 func (r *Responder) postAlerts(ctx context.Context, which func(store.Alert) bool) (again time.Duration, err error) {
-	r.posting.Lock()
-	defer r.posting.Unlock()
+	select {
+	case r.posting <- struct{}{}:
+		defer func() { <-r.posting }()
+	case <-ctx.Done():
+		return postAgainAfter, ctx.Err()
+	}
 	alerts, err := r.store.FiringAlerts(ctx)
 	if err != nil {
 		return postAgainAfter, err

@@ -74,7 +74,7 @@ type Responder struct {
 	client  *river.Client[*sql.Tx]
 	bell    bell
 
-	posting sync.Mutex    // an alert's end is never overtaken by its beginning
+	posting chan struct{} // held to post, so that an alert's end is never overtaken by its beginning
 	wake    chan struct{} // an alert changed
 
 	mu       sync.Mutex
@@ -98,7 +98,7 @@ func New(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer
 func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer, tune func(*river.Config)) (*Responder, error) {
 	deps.ExternalURL = strings.TrimRight(deps.ExternalURL, "/")
 	r := &Responder{
-		store: st, deps: deps, log: log, bell: newBell(), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
+		store: st, deps: deps, log: log, bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}
 	r.metrics = newMetrics(reg, r.firing)
 	jobs := river.NewWorkers()

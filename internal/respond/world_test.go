@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"go.uber.org/goleak"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -43,6 +44,8 @@ type world struct {
 	mu      sync.Mutex
 	crashAt string
 	panicAt string
+	hangAt  string
+	onPatch func(*process, release.RollbackRequest) // called as the cluster takes it
 	process *process
 }
 
@@ -71,6 +74,15 @@ type fakeTime struct{}
 func (fakeTime) Now() time.Time       { return time.Now() }
 func (fakeTime) NowOrNil() *time.Time { now := time.Now(); return &now }
 
+// arm has the process killed at a point.
+func (w *world) arm(point string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.crashAt = point
+}
+
+func mkdirTemp(dir string) (string, error) { return os.MkdirTemp(dir, "run") }
+
 func (w *world) path() string { return filepath.Join(w.dir, fmt.Sprintf("w%d.db", w.images)) }
 
 // open opens the database without starting to act.
@@ -88,6 +100,7 @@ func (w *world) open() *process {
 	p.responder, err = newResponder(st, deps, slog.New(slog.DiscardHandler), p.reg, func(c *river.Config) {
 		c.Test.Time = fakeTime{}
 		c.Logger = slog.New(slog.DiscardHandler)
+		c.Middleware = []rivertype.Middleware{river.WorkerMiddlewareFunc(p.afterWork)}
 	})
 	if err != nil {
 		w.t.Fatalf("new: %v", err)
@@ -173,12 +186,15 @@ func (w *world) next() *process {
 // when the process is dead.
 func (p *process) point(ctx context.Context, at string) error {
 	p.w.mu.Lock()
-	die, blow := p.w.crashAt == at, p.w.panicAt == at
+	die, blow, hang := p.w.crashAt == at, p.w.panicAt == at, p.w.hangAt == at
 	if die {
 		p.w.crashAt = ""
 	}
 	if blow {
 		p.w.panicAt = ""
+	}
+	if hang {
+		p.w.hangAt = ""
 	}
 	p.w.mu.Unlock()
 	if die {
@@ -190,11 +206,19 @@ func (p *process) point(ctx context.Context, at string) error {
 	p.mu.Lock()
 	dead := p.dead
 	p.mu.Unlock()
-	if dead {
+	if dead || hang {
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	return nil
+}
+
+// afterWork is the place between what a job recorded and its own end.
+func (p *process) afterWork(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
+	if err := next(ctx); err != nil {
+		return err
+	}
+	return p.point(ctx, "after "+job.Kind)
 }
 
 // around runs an effect between two points.
@@ -218,7 +242,13 @@ func (p *process) ReplicaSets(ctx context.Context, w release.Workload) ([]releas
 }
 
 func (p *process) Rollback(ctx context.Context, req release.RollbackRequest) (release.RollbackResult, error) {
-	return around(ctx, p, "rollback", func() (release.RollbackResult, error) { return p.w.cluster.Rollback(ctx, req) })
+	return around(ctx, p, "rollback", func() (release.RollbackResult, error) {
+		res, err := p.w.cluster.Rollback(ctx, req)
+		if err == nil && !res.Already && p.w.onPatch != nil {
+			p.w.onPatch(p, req)
+		}
+		return res, err
+	})
 }
 
 func (p *process) Restored(ctx context.Context, w release.Workload, target release.ReplicaSet) (bool, error) {

@@ -1,0 +1,232 @@
+package respond
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// history is what a random run did to one release.
+type history struct {
+	rel    release.Release
+	policy release.Policy
+	// condemned: a final verdict of a regression was recorded, under this policy
+	// and with evidence or without.
+	condemned *release.Policy
+	evidence  bool
+}
+
+type randomRun struct {
+	t        *rapid.T
+	w        *world
+	versions map[string]int
+	current  map[string]*history
+	all      []*history
+}
+
+// TestWhatMustNeverHappen drives the responder with random deploys, verdicts,
+// policies, faults and kills, and holds it to the invariants.
+func TestWhatMustNeverHappen(t *testing.T) {
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() == checks.DefValue { // each run is a whole life with several databases
+		n := "40"
+		if testing.Short() {
+			n = "10"
+		}
+		if err := flag.Set("rapid.checks", n); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = flag.Set("rapid.checks", checks.DefValue) }()
+	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		// Without Deadline, which tells real time and may not be asked in a bubble.
+		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
+			sub, err := mkdirTemp(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			run := &randomRun{t: rt, w: newWorld(rt, sub), versions: make(map[string]int), current: make(map[string]*history)}
+			run.w.onPatch = run.checkPatch
+			run.w.start()
+			defer func() { run.w.process.stop() }()
+			for range rapid.IntRange(3, 25).Draw(rt, "steps") {
+				run.step()
+			}
+			run.settle()
+			run.check()
+		})
+	})
+}
+
+var kinds = []release.VerdictKind{release.Regressed, release.Regressed, release.Healthy, release.Pending, release.InsufficientData, release.SourceBroken}
+
+func (r *randomRun) step() {
+	name := rapid.SampledFrom([]string{"webapp", "backend"}).Draw(r.t, "workload")
+	h := r.current[name]
+	what := rapid.SampledFrom([]string{
+		"deploy", "deploy", "judge", "judge", "judge", "judge", "judge earlier", "wait", "wait", "kill", "arm", "cluster", "alerts", "forge", "forget", "close",
+	}).Draw(r.t, "step")
+	w := r.w
+	if h == nil {
+		what = "deploy"
+	}
+	r.revive()
+	switch what {
+	case "deploy":
+		r.versions[name]++
+		p := policy(rapid.SampledFrom([]release.Autonomy{release.AutonomyAuto, release.AutonomyAuto, release.AutonomyApprove, release.AutonomyAlert, release.AutonomyObserve}).Draw(r.t, "autonomy"))
+		r.current[name] = &history{rel: w.cluster.deploy(name, r.versions[name]), policy: p}
+		r.all = append(r.all, r.current[name])
+	case "judge":
+		r.judge(h)
+	case "judge earlier":
+		r.judge(rapid.SampledFrom(r.all).Draw(r.t, "release"))
+	case "wait":
+		time.Sleep(rapid.SampledFrom([]time.Duration{time.Millisecond, 100 * time.Millisecond, 3 * time.Second, 70 * time.Second}).Draw(r.t, "wait"))
+	case "kill":
+		w.crash()
+	case "arm":
+		w.arm(rapid.SampledFrom(points).Draw(r.t, "point"))
+	case "cluster":
+		w.cluster.setDown(rapid.Bool().Draw(r.t, "down"))
+	case "alerts":
+		w.alerts.fail(away(rapid.Bool().Draw(r.t, "down")))
+	case "forge":
+		w.forge.fail(away(rapid.Bool().Draw(r.t, "down")))
+	case "forget":
+		w.cluster.forget(name, func(rs release.ReplicaSet) bool {
+			return rs.UID == h.rel.ReplicaSet.UID || rapid.Bool().Draw(r.t, "keep")
+		})
+	case "close":
+		if err := w.process.responder.Closed(context.Background(), h.rel.ID, "superseded"); err != nil {
+			r.t.Fatalf("close: %v", err)
+		}
+	}
+}
+
+func away(down bool) error {
+	if down {
+		return release.E(release.CodeUnavailable, "away", nil)
+	}
+	return nil
+}
+
+// revive starts the next process when the last one was killed at a point.
+func (r *randomRun) revive() {
+	select {
+	case <-r.w.process.killed:
+		r.w.next()
+	default:
+	}
+}
+
+func (r *randomRun) judge(h *history) {
+	v := verdict(h.rel, rapid.SampledFrom(kinds).Draw(r.t, "verdict"), rapid.Bool().Draw(r.t, "final"))
+	switch rapid.IntRange(0, 5).Draw(r.t, "evidence") {
+	case 0:
+		v.Evidence = nil
+	case 1:
+		v.Evidence[0].ReleaseValue, v.EValue = math.NaN(), math.Inf(1)
+	}
+	if v.Kind == release.Regressed && v.Final && h.condemned == nil {
+		p := h.policy
+		h.condemned, h.evidence = &p, len(v.Evidence) > 0
+	}
+	r.w.process.decide(h.rel, v, h.policy)
+}
+
+// checkPatch looks at the database at the moment the cluster takes a patch.
+func (r *randomRun) checkPatch(p *process, req release.RollbackRequest) {
+	ctx := context.Background()
+	rec, err := p.store.Release(ctx, req.Release)
+	if err != nil || rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0 {
+		r.t.Errorf("rolled back %s on the verdict %s with %d evidences, %v", req.Release, rec.Verdict.Kind, len(rec.Verdict.Evidence), err)
+	}
+	if rec.Policy.Autonomy != release.AutonomyAuto {
+		r.t.Errorf("rolled back %s under autonomy %s", req.Release, rec.Policy.Autonomy)
+	}
+	judged, err := p.store.Judged(ctx, req.Workload.Cluster, req.Workload.UID)
+	if err != nil || judged[req.Target.UID] == release.Regressed || req.Target.UID == req.From.UID {
+		r.t.Errorf("rolled back %s to %s, judged %q, %v", req.Release, req.Target.Name, judged[req.Target.UID], err)
+	}
+}
+
+// settle ends all faults and lets everything come to its end.
+func (r *randomRun) settle() {
+	r.w.arm("")
+	r.revive()
+	r.w.cluster.setDown(false)
+	r.w.alerts.fail(nil)
+	r.w.forge.fail(nil)
+	for _, h := range r.all {
+		r.w.until("settled", 5*time.Minute, r.w.settled(h.rel.ID))
+	}
+	time.Sleep(3 * time.Minute)
+}
+
+func (r *randomRun) check() {
+	patches := make(map[release.ID]int)
+	for _, req := range r.w.cluster.taken() {
+		patches[req.Release]++
+	}
+	issues := r.w.forge.opened()
+	for _, h := range r.all {
+		id := h.rel.ID
+		actions := r.w.actions(id)
+		audit := strings.Join(r.w.audit(id), "\n")
+		marked := 0
+		for _, is := range issues {
+			marked += strings.Count(is.Body, release.Marker(id))
+		}
+		if h.condemned == nil {
+			if len(actions) > 0 || patches[id] > 0 || marked > 0 {
+				r.t.Errorf("%s was never condemned: actions %v, %d patches, %d issues", h.rel.ReplicaSet.Name, actions, patches[id], marked)
+			}
+			continue
+		}
+		allowed := h.condemned.Autonomy
+		if n := strings.Count(audit, "decision "); n != 1 {
+			r.t.Errorf("%d decisions on %s:\n%s", n, h.rel.ReplicaSet.Name, audit)
+		}
+		want := 0
+		if allowed.Allows(release.AutonomyAlert) {
+			want = 1
+		}
+		if marked != want {
+			r.t.Errorf("%d issues of %s under autonomy %s, want %d", marked, h.rel.ReplicaSet.Name, allowed, want)
+		}
+		rollback, decided := actions["rollback"]
+		done := decided && rollback.State == release.ActionDone
+		switch {
+		case decided != allowed.Allows(release.AutonomyApprove):
+			r.t.Errorf("rollback of %s under autonomy %s: %v", h.rel.ReplicaSet.Name, allowed, rollback)
+		case patches[id] > 1 || (patches[id] == 1) != done:
+			r.t.Errorf("%d patches of %s, and the rollback is %s: %s", patches[id], h.rel.ReplicaSet.Name, rollback.State, rollback.Detail)
+		case decided && !strings.Contains(audit, "rollback "+string(rollback.State)+": "+rollback.Detail):
+			r.t.Errorf("no audit row says that the rollback of %s is %s: %s\n%s", h.rel.ReplicaSet.Name, rollback.State, rollback.Detail, audit)
+		case decided && !h.evidence && rollback.State != release.ActionRefused && rollback.State != release.ActionVoid:
+			r.t.Errorf("without evidence the rollback of %s is %s", h.rel.ReplicaSet.Name, rollback.State)
+		}
+	}
+	r.w.alerts.mu.Lock()
+	defer r.w.alerts.mu.Unlock()
+	var releases []string
+	for _, a := range r.w.alerts.alerts {
+		releases = append(releases, a.Labels["release"])
+	}
+	slices.Sort(releases)
+	if unique := slices.Compact(slices.Clone(releases)); len(unique) != len(releases) {
+		r.t.Errorf("two alerts for one release: %v", fmt.Sprint(releases))
+	}
+}
