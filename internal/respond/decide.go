@@ -16,10 +16,8 @@ import (
 const actor = "watchtower"
 
 // Decide records a verdict; when it is regressed and final it also decides the
-// actions by policy and enqueues them: all in one transaction. rel.Generation
-// must be that of the Deployment as it was when the verdict fell, since it
-// fences the rollback. A verdict that is regressed and final stands: Decide
-// again changes and adds nothing.
+// actions by policy and enqueues them: all in one transaction. A verdict that is
+// regressed and final stands: Decide again changes and adds nothing.
 func (r *Responder) Decide(ctx context.Context, rel release.Release, v release.Verdict, p release.Policy) error {
 	if v.Release != rel.ID {
 		return release.E(release.CodeInvalid, fmt.Sprintf("decide release %s: the verdict is of release %s", rel.ID, v.Release), nil)

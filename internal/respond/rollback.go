@@ -72,7 +72,7 @@ func (r *Responder) plan(ctx context.Context, key string, rec store.Record) (pla
 		return plan, refused, nil
 	}
 	plan = rollbackPlan{Why: why, Request: release.RollbackRequest{
-		Release: rel.ID, Workload: rel.Workload, From: rel.ReplicaSet, Target: target, Generation: rel.Generation,
+		Release: rel.ID, Workload: rel.Workload, From: rel.ReplicaSet, Target: target,
 		Reason: release.Headline(rel, rec.Verdict),
 	}}
 	err = r.store.Write(ctx, func(tx *store.Tx) error { return tx.SavePlan(key, plan) })

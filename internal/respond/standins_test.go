@@ -135,15 +135,13 @@ func (c *strictCluster) Rollback(ctx context.Context, req release.RollbackReques
 		return release.RollbackResult{}, err
 	}
 	d := c.deploys[req.Workload.Name]
-	marked := d.rolledBack == req.Release
+	marked, current := d.rolledBack == req.Release, d.current == req.From.UID
 	switch {
-	case d.generation != req.Generation && marked:
+	case marked && !current:
 		return release.RollbackResult{Target: req.Target, Already: true, Generation: d.generation}, nil
-	case d.generation != req.Generation:
-		return release.RollbackResult{}, release.E(release.CodeVoid, "deployment was changed meanwhile", nil)
 	case marked:
 		return release.RollbackResult{}, release.E(release.CodeRefused, "rolled back before", nil)
-	case d.current != req.From.UID:
+	case !current:
 		return release.RollbackResult{}, release.E(release.CodeVoid, "another template is current", nil)
 	case !slices.ContainsFunc(d.sets, func(rs release.ReplicaSet) bool { return rs.UID == req.Target.UID }):
 		return release.RollbackResult{}, release.E(release.CodeRefused, "the target is gone", nil)

@@ -21,7 +21,12 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(victimEnv); path != "" {
+		victim(path)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // tester is what testing and rapid have in common.
 type tester interface {

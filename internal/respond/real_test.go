@@ -1,0 +1,270 @@
+package respond
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store"
+)
+
+// victimEnv makes the test's binary a process that is to be killed: it holds
+// the path of its database.
+const victimEnv = "WATCHTOWER_TEST_VICTIM"
+
+// timedCluster is a strict cluster that tells when it took each patch.
+type timedCluster struct {
+	*strictCluster
+	patched chan release.ID
+}
+
+func (c timedCluster) Rollback(ctx context.Context, req release.RollbackRequest) (release.RollbackResult, error) {
+	res, err := c.strictCluster.Rollback(ctx, req)
+	if err == nil && !res.Already {
+		c.patched <- req.Release
+	}
+	return res, err
+}
+
+// begin starts a responder in real time.
+func begin(tb testing.TB, path string, deps Deps, reg prometheus.Registerer) (*Responder, *store.Store) {
+	tb.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	st, err := store.Open(context.Background(), path, quiet)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r, err := New(st, deps, quiet, reg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	tb.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, st.Close()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return r, st
+}
+
+func condemn(tb testing.TB, r *Responder, rel release.Release) {
+	tb.Helper()
+	if err := r.Decide(context.Background(), rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAuto)); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func TestAVerdictIsActedUponAtOnce(t *testing.T) {
+	c := timedCluster{newCluster(), make(chan release.ID, 1)}
+	reg := prometheus.NewRegistry()
+	r, _ := begin(t, filepath.Join(t.TempDir(), "w.db"), Deps{Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, reg)
+	var took []time.Duration
+	for n := range 20 {
+		name := string(rune('a' + n))
+		c.deploy(name, 1)
+		rel := c.deploy(name, 2)
+		began := time.Now()
+		condemn(t, r, rel)
+		select {
+		case <-c.patched:
+			took = append(took, time.Since(began))
+		case <-time.After(10 * time.Second):
+			t.Fatal("no patch within 10 s")
+		}
+	}
+	slices.Sort(took)
+	t.Logf("from the verdict to the patch: median %s, longest %s", took[10], took[19])
+	// The median, because the machine that runs this may have other work.
+	if took[10] > 300*time.Millisecond {
+		t.Errorf("from the verdict to the patch it takes %s", took[10])
+	}
+	for name, want := range map[string]float64{
+		`watchtower_verdicts_total{verdict="regressed"}`: 20, `watchtower_verdicts_total{verdict="healthy"}`: 0, "watchtower_alerts_firing": 20,
+	} {
+		if got := value(t, reg, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	for _, name := range []string{"watchtower_rollbacks_total", `watchtower_actions_total{kind="rollback",state="done"}`} {
+		for end := time.Now().Add(10 * time.Second); value(t, reg, name) != 20; time.Sleep(10 * time.Millisecond) { // the last is being recorded
+			if time.Now().After(end) {
+				t.Fatalf("%s is %v, want 20", name, value(t, reg, name))
+			}
+		}
+	}
+}
+
+// value is that of a metric, named with its labels in order of their names.
+func value(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, fmt.Sprintf("%s=%q", l.GetName(), l.GetValue()))
+			}
+			full := f.GetName()
+			if len(labels) > 0 {
+				full += "{" + strings.Join(labels, ",") + "}"
+			}
+			if full == name {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return -1
+}
+
+// TestMain's victim: it writes that it patched, and never gets to write more.
+func victim(path string) {
+	c := hangingCluster{newCluster(), path + ".patched"}
+	quiet := slog.New(slog.DiscardHandler)
+	st, err := store.Open(context.Background(), path, quiet)
+	if err != nil {
+		panic(err)
+	}
+	r, err := New(st, Deps{Cluster: c}, quiet, nil)
+	if err != nil {
+		panic(err)
+	}
+	c.deploy("webapp", 1)
+	rel := c.deploy("webapp", 2)
+	if err := r.Decide(context.Background(), rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAuto)); err != nil {
+		panic(err)
+	}
+	panic(r.Run(context.Background()))
+}
+
+type hangingCluster struct {
+	*strictCluster
+	mark string
+}
+
+func (c hangingCluster) Rollback(context.Context, release.RollbackRequest) (release.RollbackResult, error) {
+	if err := os.WriteFile(c.mark, []byte("patched"), 0o600); err != nil {
+		panic(err)
+	}
+	select {}
+}
+
+func TestASuccessorOfAKilledProcessFinishesItsRollback(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w.db")
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), victimEnv+"="+path)
+	cmd.Stderr = io.Discard
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; {
+		if _, err := os.Stat(path + ".patched"); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the victim did not come to its rollback")
+		}
+		time.Sleep(10 * time.Millisecond) // another process is waited for
+	}
+	if _, err := store.Open(t.Context(), path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another Watchtower") {
+		t.Errorf("a database in use was opened: %v", err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+
+	c := timedCluster{newCluster(), make(chan release.ID, 2)}
+	c.deploy("webapp", 1)
+	rel := c.deploy("webapp", 2)
+	began := time.Now()
+	_, st := begin(t, path, Deps{Cluster: c}, nil)
+	select {
+	case <-c.patched:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the rollback did not go on")
+	}
+	took := time.Since(began)
+	t.Logf("the rollback went on %s after the restart", took)
+	if took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	for {
+		a, err := st.Action(t.Context(), release.ActionKey(rel.ID, release.ActionRollback))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.State == release.ActionDone {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("the rollback is %s", a.State)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if len(c.patched) != 0 {
+		t.Error("it was rolled back twice")
+	}
+}
+
+// BenchmarkBurst has a hundred releases regress at once.
+func BenchmarkBurst(b *testing.B) {
+	for b.Loop() {
+		c := timedCluster{newCluster(), make(chan release.ID, 100)}
+		r, _ := begin(b, filepath.Join(b.TempDir(), "w.db"), Deps{Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, nil)
+		at := make(map[release.ID]time.Time)
+		var releases []release.Release
+		for n := range 100 {
+			name := string(rune('a'+n/10)) + string(rune('a'+n%10))
+			c.deploy(name, 1)
+			releases = append(releases, c.deploy(name, 2))
+		}
+		for _, rel := range releases {
+			at[rel.ID] = time.Now()
+			condemn(b, r, rel)
+		}
+		var took []time.Duration
+		for range releases {
+			id := <-c.patched
+			took = append(took, time.Since(at[id]))
+		}
+		slices.Sort(took)
+		b.ReportMetric(float64(took[98].Milliseconds()), "p99-ms")
+	}
+}
+
+// BenchmarkIdle tells what a responder with nothing to do costs.
+func BenchmarkIdle(b *testing.B) {
+	begin(b, filepath.Join(b.TempDir(), "w.db"), Deps{Cluster: newCluster(), Alerter: newAlertmanager()}, nil)
+	var before, after syscall.Rusage
+	const watched = 5 * time.Second
+	for b.Loop() {
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(watched)
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &after); err != nil {
+			b.Fatal(err)
+		}
+	}
+	used := after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()
+	b.ReportMetric(100*float64(used)/float64(watched), "%cpu")
+}
