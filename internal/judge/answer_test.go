@@ -2,6 +2,7 @@ package judge
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -182,39 +183,51 @@ func TestQuantileFollowsTheHistogram(t *testing.T) {
 	}
 }
 
-func TestThresholdsEncloseTheQuantile(t *testing.T) {
+func TestTail(t *testing.T) {
 	inf := math.Inf(1)
 	bounds := []float64{0.005, 0.01, 0.025, 0.05, 0.1, inf}
 	for _, c := range []struct {
-		name         string
-		counts       []float64
-		p            float64
-		below, above float64
-		ok           bool
+		name     string
+		counts   []float64
+		p        float64
+		boundary float64
+		ok       bool
 	}{
-		{"around the median", []float64{0, 10, 80, 10, 0, 0}, 0.5, 0.01, 0.025, true},
-		{"leaves room for the effect", []float64{0, 0, 0, 100, 0, 0}, 0.9, 0.025, 0.1, true},
-		{"uses one boundary where all is fast", []float64{100, 0, 0, 0, 0, 0}, 0.9, 0.01, 0.01, true},
-		{"fails where all is slow", []float64{0, 0, 0, 0, 0, 100}, 0.5, 0, 0, false},
-		{"fails without observations", []float64{0, 0, 0, 0, 0, 0}, 0.5, 0, 0, false},
+		{"takes the boundary nearest to the quantile", []float64{0, 10, 50, 30, 9, 1}, 0.5, 0.025, true},
+		{"goes out with the quantile", []float64{0, 10, 50, 30, 9, 1}, 0.9, 0.05, true},
+		{"takes the next boundary where all is fast", []float64{100, 0, 0, 0, 0, 0}, 0.9, 0.01, true},
+		{"fails where all is slow", []float64{0, 0, 0, 0, 0, 100}, 0.5, 0, false},
+		{"fails without observations", []float64{0, 0, 0, 0, 0, 0}, 0.5, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			below, above, ok := Thresholds(bounds, c.counts, c.p, 0.2)
-			if below != c.below || above != c.above || ok != c.ok {
-				t.Errorf("(%v, %v, %v), want (%v, %v, %v)", below, above, ok, c.below, c.above, c.ok)
+			boundary, ratio, ok := Tail(bounds, c.counts, c.p, 0.2)
+			if boundary != c.boundary || ok != c.ok || ok && ratio < 1 {
+				t.Errorf("(%v, %v, %v), want boundary %v, %v", boundary, ratio, ok, c.boundary, c.ok)
 			}
 		})
 	}
+	t.Run("tolerates what a uniform slow-down would do", func(t *testing.T) {
+		// A Pareto tail, on which the interpolation is exact: P(>x) = 0.005/x.
+		counts := make([]float64, len(bounds))
+		above := 1.0
+		for i, b := range bounds {
+			next := 0.0
+			if !math.IsInf(b, 1) {
+				next = 0.005 / b
+			}
+			counts[i] = 1e6 * (above - next)
+			above = next
+		}
+		if _, ratio, ok := Tail(bounds, counts, 0.9, 0.2); !ok || math.Abs(ratio-1.2) > 1e-9 {
+			t.Errorf("ratio %v, want 1.2", ratio)
+		}
+	})
 	rapid.Check(t, func(t *rapid.T) {
 		counts := rapid.SliceOfN(rapid.Float64Range(0, 1e6), 6, 6).Draw(t, "counts")
 		p, delta := rapid.Float64Range(0, 1).Draw(t, "p"), rapid.Float64Range(0, 1).Draw(t, "delta")
-		below, above, ok := Thresholds(bounds, counts, p, delta)
-		if !ok {
-			return
-		}
-		q := Quantile(bounds, counts, p)
-		if above < (1+delta)*q || below > q && below != above {
-			t.Fatalf("(%v, %v) around %v", below, above, q)
+		boundary, ratio, ok := Tail(bounds, counts, p, delta)
+		if ok && (!(ratio >= 1) || math.IsInf(ratio, 0) || !slices.Contains(bounds, boundary)) {
+			t.Fatalf("boundary %v, ratio %v", boundary, ratio)
 		}
 	})
 }

@@ -40,35 +40,70 @@ func Quantile(bounds []float64, counts []float64, q float64) float64 {
 	return low + (bounds[i]-low)*(rank-below)/counts[i]
 }
 
-// Thresholds freezes from the baseline's histogram what "slow" means for the
-// p-quantile: below is the largest boundary ≤ q̂, above the smallest ≥ (1+delta)q̂.
-// The release's requests slower than above are held against the stable arm's
-// slower than below, so that a rejection means a shift of delta or more. Where
-// q̂ lies in the first bucket there is no such boundary below it and both are
-// the one above: then a rejection means that more requests take longer than
-// that. ok is false where no finite boundary lies above.
-func Thresholds(bounds []float64, counts []float64, p, delta float64) (below, above float64, ok bool) {
+// Tail freezes from the baseline's histogram what "slow" means for the
+// p-quantile: slower than boundary, in both arms alike, the finite boundary
+// whose share of slower requests is nearest to 1−p (in log-odds). ratio is how
+// many times as many slow requests the baseline would have, were it slower by
+// the factor 1+delta throughout: what is to be tolerated. It is read off the
+// baseline's own distribution, between boundaries along a power law, so that a
+// rejection means a shift of about delta or more, however coarse the buckets.
+// Where nothing in the baseline is slow at any boundary above its quantile, the
+// smallest such boundary serves, with ratio 1. ok is false where no finite
+// boundary lies above the quantile.
+func Tail(bounds []float64, counts []float64, p, delta float64) (boundary, ratio float64, ok bool) {
 	q := Quantile(bounds, counts, p)
 	if math.IsNaN(q) || math.IsInf(q, 0) {
 		return 0, 0, false
 	}
-	found := false
-	for _, b := range bounds {
-		if math.IsInf(b, 1) {
-			break
-		}
-		if b <= q {
-			below, found = b, true
-		}
-		if b >= (1+delta)*q {
-			if !found {
-				below = b
+	slower := survival(counts)
+	best, distance := -1, math.Inf(1)
+	for i, b := range bounds[:len(bounds)-1] {
+		if slower[i] > 0 && slower[i] < 1 && b > 0 {
+			if d := math.Abs(logit(slower[i]) - logit(1-p)); d < distance {
+				best, distance = i, d
 			}
-			return below, b, true
+		}
+	}
+	if best >= 0 {
+		x := bounds[best] / (1 + delta)
+		return bounds[best], math.Max(1, slowerThan(bounds, slower, best, x)/slower[best]), true
+	}
+	for _, b := range bounds[:len(bounds)-1] {
+		if b >= (1+delta)*q {
+			return b, 1, true
 		}
 	}
 	return 0, 0, false
 }
+
+// survival is the share of observations above each bound.
+func survival(counts []float64) []float64 {
+	out := make([]float64, len(counts))
+	total, above := sum(counts), 0.0
+	for i := len(counts) - 1; i >= 0; i-- {
+		out[i] = above / total
+		above += counts[i]
+	}
+	return out
+}
+
+// slowerThan is the share of observations above x ≤ bounds[i].
+func slowerThan(bounds, slower []float64, i int, x float64) float64 {
+	for i > 0 && x < bounds[i-1] {
+		i--
+	}
+	if i == 0 || bounds[i-1] <= 0 || slower[i] == 0 {
+		low, above := 0.0, 1.0
+		if i > 0 {
+			low, above = bounds[i-1], slower[i-1]
+		}
+		return above + (slower[i]-above)*(x-low)/(bounds[i]-low)
+	}
+	along := math.Log(bounds[i]/x) / math.Log(bounds[i]/bounds[i-1])
+	return slower[i] * math.Pow(slower[i-1]/slower[i], along)
+}
+
+func logit(p float64) float64 { return math.Log(p / (1 - p)) }
 
 func sum(xs []float64) float64 {
 	total := 0.0

@@ -24,6 +24,12 @@ type series struct {
 }
 
 func newSeries(cfg Config, s Signal, weight float64) *series {
+	if s.MinEffect > 0 {
+		cfg.MinEffect = s.MinEffect
+	}
+	if s.HealthyRatio > 0 {
+		cfg.HealthyRatio = s.HealthyRatio
+	}
 	r0 := 1 + cfg.MinEffect
 	out := &series{
 		name: s.Name, weight: weight, required: s.Required, r0: r0,

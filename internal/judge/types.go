@@ -30,12 +30,14 @@ type Signal struct {
 	// History is tick-long windows before the rollout, oldest first, of the
 	// workload as a whole. It may be empty.
 	History []release.Count
+	// MinEffect and HealthyRatio are this signal's own; 0 takes those of Config.
+	MinEffect, HealthyRatio float64
 	// Required signals must be shown healthy before the release is.
 	Required bool
 }
 
-// Tick is what one signal counted in one tick. For latency, Bad of Release may
-// be counted against another threshold than Bad of Stable (see Thresholds).
+// Tick is what one signal counted in one tick. For latency, bad is slower than
+// the boundary that Tail gives.
 type Tick struct {
 	Release, Stable release.Count
 	// Pods of the release arm; their sum is Release. May be nil when unknown.

@@ -12,8 +12,7 @@ import (
 )
 
 const (
-	// latencyDelta is the slow-down that is worth finding: a request counts as
-	// slow in the release above (1+latencyDelta) × the baseline's quantile.
+	// latencyDelta is the slow-down that is worth finding.
 	latencyDelta = 0.2
 	// latencyMinimum is how many requests of a baseline fix its quantiles.
 	latencyMinimum = 200
@@ -32,10 +31,11 @@ type latency struct {
 }
 
 type quantile struct {
-	signal       string
-	p            float64
-	below, above float64 // b⁻ and b⁺, seconds
-	value        float64 // the baseline's quantile, seconds
+	signal   string
+	p        float64
+	boundary float64 // slower is slow, seconds
+	ratio    float64 // how many times as many slow requests are tolerated
+	value    float64 // the baseline's quantile, seconds
 }
 
 var latencyQuantiles = []quantile{
@@ -69,7 +69,7 @@ func newLatency(readings []signal.Reading) *latency {
 	l := &latency{bounds: bounds, firstSeen: map[string]time.Time{}}
 	for _, q := range latencyQuantiles {
 		var ok bool
-		if q.below, q.above, ok = judge.Thresholds(bounds, counts, q.p, latencyDelta); ok {
+		if q.boundary, q.ratio, ok = judge.Tail(bounds, counts, q.p, latencyDelta); ok && !l.has(q.boundary) {
 			q.value = quantileOrZero(bounds, counts, q.p)
 			l.quantiles = append(l.quantiles, q)
 		}
@@ -80,12 +80,28 @@ func newLatency(readings []signal.Reading) *latency {
 	return l
 }
 
-// history is the windows before the rollout, counted against one quantile's b⁻.
+// has reports that a quantile has the boundary already: it would be the same
+// test twice.
+func (l *latency) has(boundary float64) bool {
+	return slices.ContainsFunc(l.quantiles, func(q quantile) bool { return q.boundary == boundary })
+}
+
+// signal declares the test of one quantile. What is tolerated of a uniform
+// slow-down cannot keep a release from being healthy.
+func (l *latency) signal(q quantile, history []signal.Reading, p release.Policy) judge.Signal {
+	return judge.Signal{
+		Name: q.signal, Weight: p.Weights["latency"] / float64(len(l.quantiles)), Required: true,
+		History:   l.history(history, q),
+		MinEffect: max(q.ratio-1, p.MinEffect), HealthyRatio: max(q.ratio, p.HealthyRatio),
+	}
+}
+
+// history is the windows before the rollout, counted for one quantile.
 func (l *latency) history(readings []signal.Reading, q quantile) []release.Count {
 	var out []release.Count
 	for _, rd := range readings {
 		if rd.Latency != nil {
-			out = append(out, slower(rd.Latency.Stable.Bounds, rd.Latency.Stable.Counts, q.below))
+			out = append(out, slower(rd.Latency.Stable.Bounds, rd.Latency.Stable.Counts, q.boundary))
 		}
 	}
 	return out
@@ -120,12 +136,12 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 	}
 	for _, q := range l.quantiles {
 		k := judge.Tick{
-			Release: slower(pair.Release.Bounds, warm, q.above),
-			Stable:  slower(pair.Stable.Bounds, pair.Stable.Counts, q.below),
+			Release: slower(pair.Release.Bounds, warm, q.boundary),
+			Stable:  slower(pair.Stable.Bounds, pair.Stable.Counts, q.boundary),
 			Pods:    make(map[string]release.Count, len(pods)),
 		}
 		for name, counts := range pods {
-			k.Pods[name] = slower(pair.Release.Bounds, counts, q.above)
+			k.Pods[name] = slower(pair.Release.Bounds, counts, q.boundary)
 		}
 		out.ticks[q.signal] = k
 		out.values[q.signal] = [2]float64{
@@ -175,8 +191,8 @@ func (l *latency) describe(e *release.Evidence, c *curve) {
 			continue
 		}
 		e.Unit = release.UnitSeconds
-		e.Reason = fmt.Sprintf("%s of the release's requests took longer than %s; %s of the baseline's took longer than %s",
-			release.Percent(e.Release.Ratio()), release.Seconds(q.above), release.Percent(e.Stable.Ratio()), release.Seconds(q.below))
+		e.Reason = fmt.Sprintf("%s of the release's requests took longer than %s, %s of the baseline's",
+			release.Percent(e.Release.Ratio()), release.Seconds(q.boundary), release.Percent(e.Stable.Ratio()))
 		e.ReleaseValue, e.BaselineValue = 0, q.value
 		if c == nil {
 			return

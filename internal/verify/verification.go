@@ -142,10 +142,7 @@ func (t *verification) declare() []judge.Signal {
 	}
 	if t.latency != nil {
 		for _, q := range t.latency.quantiles {
-			out = append(out, judge.Signal{
-				Name: q.signal, Weight: t.policy.Weights["latency"] / float64(len(t.latency.quantiles)),
-				Required: true, History: t.latency.history(t.history, q),
-			})
+			out = append(out, t.latency.signal(q, t.history, t.policy))
 		}
 	}
 	for _, c := range t.policy.Custom {
