@@ -55,14 +55,14 @@ type AuditRow struct {
 }
 
 // RollbackRequest asks for a workload to be put back, fenced by what was true
-// when the verdict fell.
+// when the verdict fell: the same Deployment (its UID) with the pod template of
+// From. How often it was scaled since does not matter.
 type RollbackRequest struct {
-	Release    ID
-	Workload   Workload
-	From       ReplicaSet // the regressed one, which must be current
-	Target     ReplicaSet // the one to put back
-	Generation int64      // of the Deployment; a newer one voids the request
-	Reason     string
+	Release  ID
+	Workload Workload
+	From     ReplicaSet // the regressed one, which must be current
+	Target   ReplicaSet // the one to put back
+	Reason   string
 }
 
 // RollbackResult says what the rollback did.

@@ -146,14 +146,11 @@ func ReplicaSetName(rs ReplicaSet) string {
 
 func explainQueries(b *strings.Builder, v Verdict) {
 	b.WriteString("\nQueries\n")
-	none := true
-	for _, e := range v.Evidence {
-		for _, q := range e.Queries {
-			none = false
-			fmt.Fprintf(b, "  %s from %s, %s\n    %s\n", SignalName(e.Signal), OneLine(q.Source, 40), QueryRange(q), OneLine(q.Expr, 4000))
-		}
+	queries := v.Queries()
+	for _, q := range queries {
+		fmt.Fprintf(b, "  %s from %s, %s\n    %s\n", SignalName(q.Signal), OneLine(q.Source, 40), QueryRange(q), OneLine(q.Expr, 4000))
 	}
-	if none {
+	if len(queries) == 0 {
 		b.WriteString("  none\n")
 	}
 }

@@ -1,6 +1,9 @@
 package release
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Arm says whose pods are measured.
 type Arm string
@@ -23,6 +26,10 @@ const (
 	SignalLatencyP90 = "latency_p90"
 	SignalLatencyP99 = "latency_p99"
 	SignalPodState   = "pod_state"
+
+	// SignalLatency is all quantiles of latency together, where a query serves
+	// each of them.
+	SignalLatency = "latency"
 )
 
 // Unit of the values of an evidence.
@@ -83,6 +90,25 @@ type Finding struct {
 	Message string `json:"message"`
 }
 
+// Queries are the questions behind all the evidence, each once.
+func (v Verdict) Queries() []Query {
+	var out []Query
+	for _, e := range v.Evidence {
+		for _, q := range e.Queries {
+			if q.Signal == "" {
+				q.Signal = e.Signal
+			}
+			same := func(o Query) bool {
+				return o.Source == q.Source && o.Expr == q.Expr && o.From.Equal(q.From) && o.To.Equal(q.To)
+			}
+			if !slices.ContainsFunc(out, same) {
+				out = append(out, q)
+			}
+		}
+	}
+	return out
+}
+
 // Evidence is what one signal says of a release against one baseline.
 type Evidence struct {
 	Signal   string `json:"signal"`
@@ -134,6 +160,7 @@ func (c Count) Add(o Count) Count { return Count{c.Total + o.Total, c.Bad + o.Ba
 // Query is one question that was put to a source, exactly as sent.
 type Query struct {
 	Source string    `json:"source"` // "prometheus"
+	Signal string    `json:"signal"` // SignalErrorRatio, SignalLatency, or a user's own
 	Expr   string    `json:"expr"`
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`

@@ -140,11 +140,9 @@ func (t issueText) images(b *strings.Builder) {
 func (t issueText) queries() string {
 	var b strings.Builder
 	b.WriteString("\n### Queries\n")
-	for _, e := range t.verdict.Evidence {
-		for _, q := range e.Queries {
-			fmt.Fprintf(&b, "\n%s from %s, %s\n\n%s\n", markdown(release.SignalName(e.Signal)), markdown(release.OneLine(q.Source, 40)),
-				release.QueryRange(q), fenced(release.OneLine(q.Expr, 4000)))
-		}
+	for _, q := range t.verdict.Queries() {
+		fmt.Fprintf(&b, "\n%s from %s, %s\n\n%s\n", markdown(release.SignalName(q.Signal)), markdown(release.OneLine(q.Source, 40)),
+			release.QueryRange(q), fenced(release.OneLine(q.Expr, 4000)))
 	}
 	return b.String()
 }

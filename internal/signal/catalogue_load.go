@@ -91,7 +91,7 @@ func (l *loader) catalogue() (*Catalogue, error) {
 // leaveOutPattern matches a route that any of the patterns matches; a method
 // before it and slashes around it are ignored.
 func leaveOutPattern(patterns []string) string {
-	return `(?:[A-Z]+ )?/?(?:(?:` + strings.Join(patterns, ")|(?:") + `))/?`
+	return `([A-Z]+ )?/?(` + strings.Join(patterns, "|") + `)/?`
 }
 
 func (l *loader) file(name string, text []byte) {

@@ -125,18 +125,22 @@ func (t *tracked) boundsDiffer(common int) bool {
 	return false
 }
 
+// pasted is a query with the signal that it is for.
+type pasted struct{ signal, expr string }
+
 // expressions are the queries of the subject alone, to be pasted and looked at.
-func (t *tracked) expressions(cat *Catalogue) []string {
+func (t *tracked) expressions(cat *Catalogue) []pasted {
 	if t.exprs != nil {
 		return t.exprs
 	}
-	add := func(sel selector, form int, more []*labels.Matcher, arms ...armIndex) {
+	add := func(name string, sel selector, form int, more []*labels.Matcher, arms ...armIndex) {
 		var owners []owner
 		for _, a := range arms {
 			owners = append(owners, t.arms[a].owner)
 		}
-		if expr := sel.with(append(matchers(cat.pods[form], owners), more...)); !slices.Contains(t.exprs, expr) {
-			t.exprs = append(t.exprs, expr)
+		q := pasted{name, sel.with(append(matchers(cat.pods[form], owners), more...))}
+		if !slices.Contains(t.exprs, q) {
+			t.exprs = append(t.exprs, q)
 		}
 	}
 	var routes []*labels.Matcher
@@ -151,17 +155,17 @@ func (t *tracked) expressions(cat *Catalogue) []string {
 			arms = []armIndex{armRelease, armStable}
 		}
 		if d := t.arms[a].dialect; d != nil {
-			add(d.Requests.selector, t.arms[a].form, routes, arms...)
+			add(release.SignalErrorRatio, d.Requests.selector, t.arms[a].form, routes, arms...)
 			if d.Latency != nil {
-				add(d.Latency.selector, t.arms[a].form, routes, arms...)
+				add(release.SignalLatency, d.Latency.selector, t.arms[a].form, routes, arms...)
 			}
 		}
 	}
 	for i := range t.custom {
 		c := &t.custom[i]
 		if form := t.customForm(c); c.broken == nil && form >= 0 {
-			add(c.bad, form, nil, t.existing()...)
-			add(c.total, form, nil, t.existing()...)
+			add(c.name, c.bad, form, nil, t.existing()...)
+			add(c.name, c.total, form, nil, t.existing()...)
 		}
 	}
 	return t.exprs

@@ -237,8 +237,8 @@ func (r *Reader) result(t *tracked) Result {
 	}
 	res.Readings, t.pending = t.pending, nil
 	if n := len(res.Readings); n > 0 {
-		for _, expr := range t.expressions(r.cat) {
-			res.Queries = append(res.Queries, release.Query{Source: "prometheus", Expr: expr, From: res.Readings[0].From, To: res.Readings[n-1].To})
+		for _, q := range t.expressions(r.cat) {
+			res.Queries = append(res.Queries, release.Query{Source: "prometheus", Signal: q.signal, Expr: q.expr, From: res.Readings[0].From, To: res.Readings[n-1].To})
 		}
 	}
 	return res

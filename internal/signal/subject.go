@@ -56,7 +56,7 @@ type tracked struct {
 	boundAt  map[float64]int32
 	leftOut  string   // the route label by which series were left out
 	noStatus *dialect // whose requests metric stands there without telling failures
-	exprs    []string
+	exprs    []pasted
 	notes    []string
 	// boundsNote is what is to be said of the bucket bounds.
 	boundsNote string

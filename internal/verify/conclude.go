@@ -188,7 +188,7 @@ func (t *verification) evidence(a judge.Assessment) []release.Evidence {
 		ev := release.Evidence{
 			Signal: s.Name, Baseline: s.Baseline, EValue: &e, HealthyEValue: &h, Unit: release.UnitRatio,
 			BaselineValue: base.Ratio(), ReleaseValue: s.Release.Ratio(), Release: s.Release, Stable: base,
-			Effect: s.Effect, Dialect: t.dialect, Queries: t.queries,
+			Effect: s.Effect, Dialect: t.dialect, Queries: t.queriesFor(s.Name),
 		}
 		if t.latency != nil {
 			t.latency.describe(&ev, t.curves[s.Name])

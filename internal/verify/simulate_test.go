@@ -126,7 +126,7 @@ func (s *simSource) Read(_ context.Context, at time.Time, subjects []signal.Subj
 		if !ok {
 			from = sub.StartedAt.Truncate(s.tick)
 		}
-		res := signal.Result{Dialect: "prometheus", Queries: []release.Query{{Source: "prometheus", Expr: "http_requests_total", From: from, To: at}}}
+		res := signal.Result{Dialect: "prometheus", Queries: []release.Query{{Source: "prometheus", Signal: release.SignalErrorRatio, Expr: "http_requests_total", From: from, To: at}}}
 		for to := from.Add(s.tick); !to.After(at); to = to.Add(s.tick) {
 			if w == nil || (s.empty != nil && s.empty(to)) {
 				res.Readings = append(res.Readings, signal.Reading{From: from, To: to})

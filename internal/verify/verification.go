@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"strings"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/judge"
@@ -76,7 +77,7 @@ func (t *verification) take(res signal.Result, now time.Time) {
 		t.notes = res.Notes
 	}
 	if len(res.Queries) > 0 {
-		t.queries = res.Queries
+		t.queries = since(res.Queries, t.release.StartedAt)
 	}
 	for _, rd := range res.Readings {
 		if rd.Fresh {
@@ -84,6 +85,28 @@ func (t *verification) take(res signal.Result, now time.Time) {
 		}
 		t.feed(rd)
 	}
+}
+
+// since has queries ask for all that was counted, not for the last tick alone.
+func since(queries []release.Query, from time.Time) []release.Query {
+	for i := range queries {
+		queries[i].From = from
+	}
+	return queries
+}
+
+// queriesFor are the questions behind one signal.
+func (t *verification) queriesFor(name string) []release.Query {
+	if strings.HasPrefix(name, release.SignalLatency+"_") {
+		name = release.SignalLatency
+	}
+	var out []release.Query
+	for _, q := range t.queries {
+		if q.Signal == name {
+			out = append(out, q)
+		}
+	}
+	return out
 }
 
 // feed gives one tick to the judge. Until the judge can be set up (the signals

@@ -173,27 +173,6 @@ func replicaSetName(rs release.ReplicaSet) string {
 	return fmt.Sprintf("%s, revision %d", rs.Name, rs.Revision)
 }
 
-// question is a query with the signal it was put for.
-type question struct {
-	Signal string
-	release.Query
-}
-
-// queries are all questions behind the evidence, each once.
-func (p releaseView) queries() []question {
-	var out []question
-	for _, e := range p.Verdict.Evidence {
-		for _, q := range e.Queries {
-			if !slices.ContainsFunc(out, func(o question) bool {
-				return o.Source == q.Source && o.Expr == q.Expr && o.From.Equal(q.From) && o.To.Equal(q.To)
-			}) {
-				out = append(out, question{signalName(e.Signal), q})
-			}
-		}
-	}
-	return out
-}
-
 // stateClass keeps the class of an action's state to the known ones.
 func stateClass(s release.ActionState) string {
 	switch s {

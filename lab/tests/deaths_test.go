@@ -41,7 +41,7 @@ func TestKilledAnywhereItActsOnce(t *testing.T) {
 			api, forge, configure := outsides(t)
 			s := newScene(t, configure)
 			s.start()
-			s.serve(20, nil)
+			s.serve(40, nil)
 			hold := fault.NewHold()
 			if c.hold != nil {
 				c.hold(api, forge, hold)

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,8 @@ history: 10m
 source_grace: 10s
 ready_within: 15s`
 
+var notInNames = regexp.MustCompile("[^a-z0-9]+")
+
 // scene is one test's corner of the lab: a namespace with a workload, traffic
 // to it, and a Watchtower that sees nothing else.
 type scene struct {
@@ -41,7 +44,7 @@ type scene struct {
 // told of the outside. Watchtower is not started.
 func newScene(t *testing.T, change func(*service.Config)) *scene {
 	t.Helper()
-	ns := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	ns := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
 	ns = strings.Trim(ns[max(0, len(ns)-50):], "-")
 	cfg := service.Config{
 		Binary: binary, Dir: t.TempDir(), Namespaces: []string{ns}, Policy: fastPolicy,
@@ -97,7 +100,7 @@ func (s *scene) serve(requestsPerSecond float64, change func(*deployment.Spec)) 
 	s.rolled()
 	if requestsPerSecond > 0 {
 		s.traffic(requestsPerSecond)
-		time.Sleep(20 * time.Second)
+		time.Sleep(25 * time.Second)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestABrokenSourceDecidesNothingAndRecovers(t *testing.T) {
 			t.Cleanup(proxy.Close)
 			s := newScene(t, func(c *service.Config) { c.PrometheusURL = proxy.URL })
 			s.start()
-			s.serve(20, nil)
+			s.serve(40, nil)
 			proxy.Set(c.mode)
 			s.deploy(bad, nil)
 			s.wait(bad, 20*time.Second, "sight", always)
