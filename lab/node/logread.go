@@ -60,21 +60,30 @@ func readLog(ctx context.Context, w io.Writer, flush func(), path string, view l
 	return out.err
 }
 
-// collect adds the lines that can be read now and are within the view.
+// collect adds the lines that can be read now and are within the view. The
+// parts of a long line are one line again.
 func (v logView) collect(r *bufio.Reader, lines [][]byte) [][]byte {
+	joins := false // the line before has not ended
 	for {
-		line, err := r.ReadBytes('\n')
+		entry, err := r.ReadBytes('\n')
 		if err != nil { // entries are written whole: nothing is left behind
 			return lines
 		}
-		if shown, ok := v.show(line); ok {
+		shown, ok := v.show(entry, joins)
+		switch {
+		case !ok:
+			continue
+		case joins:
+			lines[len(lines)-1] = append(lines[len(lines)-1], shown...)
+		default:
 			lines = append(lines, shown)
 		}
+		joins = !bytes.HasSuffix(shown, []byte{'\n'})
 	}
 }
 
 // show takes an entry "<time> <stream> <tag> <line>" apart.
-func (v logView) show(entry []byte) ([]byte, bool) {
+func (v logView) show(entry []byte, joins bool) ([]byte, bool) {
 	stamp, rest, ok := bytes.Cut(entry, []byte{' '})
 	if !ok {
 		return nil, false
@@ -94,7 +103,7 @@ func (v logView) show(entry []byte) ([]byte, bool) {
 	if string(tag) == "P" {
 		line = bytes.TrimSuffix(line, []byte{'\n'})
 	}
-	if v.timestamps {
+	if v.timestamps && !joins {
 		line = append(append(append([]byte{}, stamp...), ' '), line...)
 	}
 	return line, true

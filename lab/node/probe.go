@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,7 +95,7 @@ func (s *probeSet) watch(ctx context.Context, what string, probe *corev1.Probe, 
 			return
 		}
 		if err != nil {
-			s.c.pod.event(corev1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe of %s failed: %v", what, s.c.spec.Name, err))
+			s.c.pod.event(corev1.EventTypeWarning, "Unhealthy", fmt.Sprintf("%s probe failed: %v", strings.ToUpper(what[:1])+what[1:], err))
 		}
 		if changed, ok := count.add(err == nil); changed && !report(ok) {
 			return
