@@ -29,7 +29,7 @@ type Actor struct {
 }
 
 // NewActor makes an Actor for the workloads of cfg's cluster and namespaces.
-// The client's own rate limit should allow bursts of ten requests.
+// The client's own rate limit should allow bursts of twenty requests.
 func NewActor(client kubernetes.Interface, cfg Config) *Actor {
 	return &Actor{client: client, cfg: cfg}
 }

@@ -8,14 +8,16 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
 // Whatever happens to the workload before and between the Actor's requests, it
-// writes only to the object and generation of the verdict, only the template
-// and its two annotations, and at most once for a release.
+// writes only to the object of the verdict while that has the regressed
+// template, only the template and its two annotations, and at most once for a
+// release.
 func TestRollbackNeverWritesToWhatMoved(t *testing.T) {
 	rolledBack := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -27,20 +29,13 @@ func TestRollbackNeverWritesToWhatMoved(t *testing.T) {
 		api.settle()
 		var requests []release.RollbackRequest
 		act := func(label string) {
-			switch rapid.SampledFrom([]string{"deploy", "scale", "annotate", "undo", "delete", "recreate", "pause", "settle", "unmark"}).Draw(rt, label) {
+			switch rapid.SampledFrom([]string{"deploy", "scale", "annotate", "undo", "delete", "recreate", "pause", "settle", "unmark", "prune"}).Draw(rt, label) {
 			case "deploy":
 				api.deploy(fmt.Sprintf("registry.test/webapp:%d", rapid.IntRange(1, 4).Draw(rt, "version")))
 			case "scale":
-				n := int32(rapid.IntRange(0, 5).Draw(rt, "replicas"))
-				api.edited(func(d *appsv1.Deployment) { d.Spec.Replicas = &n })
+				api.scale(rapid.Int32Range(0, 5).Draw(rt, "replicas"))
 			case "annotate":
-				api.edited(func(d *appsv1.Deployment) {
-					d.Annotations = maps.Clone(d.Annotations)
-					if d.Annotations == nil {
-						d.Annotations = map[string]string{}
-					}
-					d.Annotations["team"] = rapid.StringN(0, 3, -1).Draw(rt, "team")
-				})
+				api.annotate("team", rapid.StringN(0, 3, -1).Draw(rt, "team"))
 			case "undo":
 				api.deploy(good)
 			case "delete":
@@ -54,6 +49,8 @@ func TestRollbackNeverWritesToWhatMoved(t *testing.T) {
 				api.edited(func(d *appsv1.Deployment) { d.Spec.Paused = !d.Spec.Paused })
 			case "unmark":
 				api.edited(func(d *appsv1.Deployment) { d.Annotations = nil })
+			case "prune":
+				api.prune()
 			case "settle":
 				api.settle()
 			}
@@ -107,11 +104,13 @@ func verdictOn(rt *rapid.T, api *standIn) (release.RollbackRequest, bool) {
 		return release.RollbackRequest{}, false
 	}
 	r := release.RollbackRequest{
-		Release:    release.ID(rapid.SampledFrom([]string{"r1", "r2", "r3"}).Draw(rt, "release")),
-		Workload:   testWorkload(string(d.UID)),
-		Generation: d.Generation,
+		Release:  release.ID(rapid.SampledFrom([]string{"r1", "r2", "r3"}).Draw(rt, "release")),
+		Workload: testWorkload(string(d.UID)),
 	}
 	for _, rs := range api.sets {
+		if !metav1.IsControlledBy(rs, d) {
+			continue
+		}
 		if templateFingerprint(&rs.Spec.Template) == templateFingerprint(&d.Spec.Template) {
 			r.From = version(rs)
 		} else if rs.Spec.Template.Spec.Containers[0].Image == good {
@@ -122,9 +121,11 @@ func verdictOn(rt *rapid.T, api *standIn) (release.RollbackRequest, bool) {
 }
 
 func checkWrite(rt *rapid.T, w write, req release.RollbackRequest) {
-	if string(w.before.UID) != req.Workload.UID || w.before.Generation != req.Generation {
-		rt.Fatalf("wrote to UID %s generation %d, the verdict was on %s generation %d",
-			w.before.UID, w.before.Generation, req.Workload.UID, req.Generation)
+	if string(w.before.UID) != req.Workload.UID {
+		rt.Fatalf("wrote to UID %s, the verdict was on %s", w.before.UID, req.Workload.UID)
+	}
+	if image := w.before.Spec.Template.Spec.Containers[0].Image; image != req.From.Images[0].Reference {
+		rt.Fatalf("overwrote %s, the verdict was on %s", image, req.From.Images[0].Reference)
 	}
 	if w.before.Annotations[release.AnnotationRolledBackRelease] == string(req.Release) {
 		rt.Fatalf("release %s was rolled back twice", req.Release)

@@ -20,13 +20,13 @@ type operation struct {
 
 // rollbackPatch puts a pod template into a Deployment, on condition that the
 // Deployment is still the one that was read: same object, same generation. The
-// generation moves with every change of the spec and with no change of the
-// status. Nothing but the template and two annotations is written; the number
-// of replicas stays whoever's it is.
+// generation moves with every change of the spec or of an annotation and with
+// no change of the status. Nothing but the template and two annotations is
+// written; the number of replicas stays whoever's it is.
 func rollbackPatch(d *appsv1.Deployment, req release.RollbackRequest, template map[string]any) ([]byte, error) {
 	ops := []operation{
 		{"test", "/metadata/uid", d.UID},
-		{"test", "/metadata/generation", req.Generation},
+		{"test", "/metadata/generation", d.Generation},
 		{"replace", "/spec/template", template},
 	}
 	marks := [][2]string{

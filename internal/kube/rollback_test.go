@@ -34,11 +34,10 @@ func rolledOut(t testing.TB) (*standIn, *Actor, release.RollbackRequest) {
 	api.deploy(bad)
 	api.settle()
 	return api, NewActor(api.client(t), Config{Cluster: testCluster}), release.RollbackRequest{
-		Release:    "r1",
-		Workload:   testWorkload("uid-1"),
-		From:       version(api.setOf(t, bad)),
-		Target:     version(api.setOf(t, good)),
-		Generation: api.deployment().Generation,
+		Release:  "r1",
+		Workload: testWorkload("uid-1"),
+		From:     version(api.setOf(t, bad)),
+		Target:   version(api.setOf(t, good)),
 	}
 }
 
@@ -92,14 +91,16 @@ func TestRollbackIsRefusedOrVoid(t *testing.T) {
 			now := metav1.Now()
 			s.deployments[testKey].DeletionTimestamp = &now
 		}, release.CodeVoid, "being deleted"},
-		{"a newer image was deployed", func(s *standIn, _ *release.RollbackRequest) { s.deploy(next) }, release.CodeVoid, "is at generation 3, the verdict was on generation 2"},
-		{"somebody scaled it", func(s *standIn, _ *release.RollbackRequest) {
-			s.edited(func(d *appsv1.Deployment) { n := int32(9); d.Spec.Replicas = &n })
-		}, release.CodeVoid, "changed meanwhile"},
-		{"the request is about a replicaset that is not current", func(s *standIn, r *release.RollbackRequest) {
-			s.edited(func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = next })
-			r.Generation = s.deployment().Generation
+		{"a newer image was deployed", func(s *standIn, _ *release.RollbackRequest) { s.deploy(next) }, release.CodeVoid, "no longer has the pod template"},
+		{"a newer image was deployed and scaled", func(s *standIn, _ *release.RollbackRequest) { s.deploy(next); s.settle(); s.scale(9) }, release.CodeVoid, "no longer has the pod template"},
+		{"somebody went back to the target by hand", func(s *standIn, _ *release.RollbackRequest) { s.deploy(good); s.settle() }, release.CodeVoid, "no longer has the pod template"},
+		{"the pods were restarted, which is a newer template", func(s *standIn, _ *release.RollbackRequest) {
+			s.edited(func(d *appsv1.Deployment) {
+				d.Spec.Template.Annotations = map[string]string{"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+			})
 		}, release.CodeVoid, "no longer has the pod template"},
+		{"the regressed replicaset is gone", func(s *standIn, r *release.RollbackRequest) { delete(s.sets, testNS+"/"+r.From.Name) }, release.CodeVoid, "can no longer be shown to have the pod template"},
+		{"the regressed replicaset was made again", func(_ *standIn, r *release.RollbackRequest) { r.From.UID = "other" }, release.CodeVoid, "made again"},
 		{"the target is gone", func(s *standIn, r *release.RollbackRequest) { delete(s.sets, testNS+"/"+r.Target.Name) }, release.CodeRefused, "revisionHistoryLimit"},
 		{"the target was made again", func(_ *standIn, r *release.RollbackRequest) { r.Target.UID = "other" }, release.CodeRefused, "made again"},
 		{"the target is being deleted", func(s *standIn, r *release.RollbackRequest) {
@@ -116,9 +117,8 @@ func TestRollbackIsRefusedOrVoid(t *testing.T) {
 		{"the target has the template that runs already", func(s *standIn, r *release.RollbackRequest) {
 			s.sets[testNS+"/"+r.Target.Name].Spec.Template = *s.sets[testNS+"/"+r.From.Name].Spec.Template.DeepCopy()
 		}, release.CodeRefused, "has already"},
-		{"the deployment is paused", func(s *standIn, r *release.RollbackRequest) {
+		{"the deployment is paused", func(s *standIn, _ *release.RollbackRequest) {
 			s.edited(func(d *appsv1.Deployment) { d.Spec.Paused = true })
-			r.Generation = s.deployment().Generation
 		}, release.CodeRefused, "paused"},
 		{"a Flagger canary controls the deployment", func(s *standIn, _ *release.RollbackRequest) {
 			s.deployments[testKey].OwnerReferences = []metav1.OwnerReference{
@@ -126,7 +126,8 @@ func TestRollbackIsRefusedOrVoid(t *testing.T) {
 			}
 		}, release.CodeRefused, "controlled by Canary webapp"},
 		{"the release came back after it was rolled back", func(s *standIn, _ *release.RollbackRequest) {
-			s.edited(func(d *appsv1.Deployment) { d.Annotations[release.AnnotationRolledBackRelease] = "r1" })
+			s.annotate(release.AnnotationRolledBackRelease, "r1")
+			s.scale(9)
 		}, release.CodeRefused, "rolled back once"},
 		{"the workload is another cluster's", func(_ *standIn, r *release.RollbackRequest) { r.Workload.Cluster = "other" }, release.CodeRefused, `"other"`},
 	}
@@ -157,7 +158,8 @@ func TestRollbackLosesTheRaceAgainstAChange(t *testing.T) {
 		code   release.Code
 		words  string
 	}{
-		{"a newer deploy", func(s *standIn) { s.deploy(next) }, release.CodeVoid, "changed meanwhile"},
+		{"a newer deploy", func(s *standIn) { s.deploy(next) }, release.CodeVoid, "no longer has the pod template"},
+		{"a newer deploy with another number of replicas", func(s *standIn) { s.scale(9); s.deploy(next); s.settle() }, release.CodeVoid, "no longer has the pod template"},
 		{"a deletion", func(s *standIn) { s.mu.Lock(); delete(s.deployments, testKey); s.mu.Unlock() }, release.CodeVoid, "is gone"},
 		{"a new deployment of the same name", func(s *standIn) { s.create("uid-2", bad) }, release.CodeVoid, "made again"},
 		{"a new deployment of the same name at the same generation", func(s *standIn) {
@@ -166,21 +168,22 @@ func TestRollbackLosesTheRaceAgainstAChange(t *testing.T) {
 			s.deployments[testKey].Generation = 2
 			s.mu.Unlock()
 		}, release.CodeVoid, "made again"},
-		{"a first annotation", func(s *standIn) {
-			s.edited(func(d *appsv1.Deployment) { d.Annotations = map[string]string{"team": "shop"} })
-		}, release.CodeUnavailable, "annotated at the same moment"},
+		{"a pause", func(s *standIn) { s.edited(func(d *appsv1.Deployment) { d.Spec.Paused = true }) }, release.CodeRefused, "paused"},
+		{"a scale-up while the target goes", func(s *standIn) {
+			s.scale(9)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for key, rs := range s.sets {
+				if rs.Spec.Template.Spec.Containers[0].Image == good {
+					delete(s.sets, key)
+				}
+			}
+		}, release.CodeRefused, "nothing to go back to"},
 	}
 	for _, tt := range tests {
 		for _, dry := range []bool{true, false} {
-			name := tt.name + " before the patch"
-			if dry {
-				name = tt.name + " before the dry run"
-			}
-			t.Run(name, func(t *testing.T) {
+			t.Run(tt.name+beforeWhich(dry), func(t *testing.T) {
 				api, actor, req := rolledOut(t)
-				if tt.code == release.CodeUnavailable {
-					api.deployments[testKey].Annotations = nil
-				}
 				api.before = func(r *http.Request) {
 					if isPatch(r, dry) {
 						api.before = nil
@@ -197,24 +200,15 @@ func TestRollbackLosesTheRaceAgainstAChange(t *testing.T) {
 	}
 }
 
-func isPatch(r *http.Request, dry bool) bool {
-	return r.Method == http.MethodPatch && (r.URL.Query().Get("dryRun") != "") == dry
+func beforeWhich(dry bool) string {
+	if dry {
+		return " before the dry run"
+	}
+	return " before the patch"
 }
 
-func TestRollbackKeepsAnAnnotationSetMeanwhile(t *testing.T) {
-	api, actor, req := rolledOut(t)
-	api.before = func(r *http.Request) {
-		if isPatch(r, false) {
-			api.before = nil
-			api.edited(func(d *appsv1.Deployment) { d.Annotations["team"] = "shop" })
-		}
-	}
-	if _, err := actor.Rollback(t.Context(), req); err != nil {
-		t.Fatal(err)
-	}
-	if api.deployment().Annotations["team"] != "shop" {
-		t.Error("the annotation was lost")
-	}
+func isPatch(r *http.Request, dry bool) bool {
+	return r.Method == http.MethodPatch && (r.URL.Query().Get("dryRun") != "") == dry
 }
 
 func TestRollbackOfADeploymentWithoutAnnotations(t *testing.T) {

@@ -235,7 +235,7 @@ func planSurvives(t *testing.T, d Database) {
 	r := Release("webapp", 2)
 	Save(t, s, r, Verdict(r, release.Regressed, true))
 	a := action(r, release.ActionRollback, release.ActionPending)
-	plan := release.RollbackRequest{Release: r.ID, Workload: r.Workload, From: r.ReplicaSet, Target: *r.Previous, Generation: 7, Reason: "worse"}
+	plan := release.RollbackRequest{Release: r.ID, Workload: r.Workload, From: r.ReplicaSet, Target: *r.Previous, Reason: "worse"}
 	must(t, s.Write(t.Context(), func(tx *store.Tx) error { _, err := tx.InsertAction(a); return err }))
 	var got release.RollbackRequest
 	found, err := s.Plan(t.Context(), a.Key, &got)
