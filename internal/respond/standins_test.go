@@ -142,7 +142,7 @@ func (c *strictCluster) Rollback(ctx context.Context, req release.RollbackReques
 	case marked:
 		return release.RollbackResult{}, release.E(release.CodeRefused, "rolled back before", nil)
 	case !current:
-		return release.RollbackResult{}, release.E(release.CodeVoid, "another template is current", nil)
+		return release.RollbackResult{}, release.E(release.CodeVoid, "the deployment no longer has the pod template of "+req.From.Name, nil)
 	case !slices.ContainsFunc(d.sets, func(rs release.ReplicaSet) bool { return rs.UID == req.Target.UID }):
 		return release.RollbackResult{}, release.E(release.CodeRefused, "the target is gone", nil)
 	}

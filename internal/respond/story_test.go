@@ -229,7 +229,7 @@ func TestARollbackThatCannotBeSaysWhy(t *testing.T) {
 		}, release.ActionRefused, "no longer exists", "RollbackRefused"},
 		{"a newer deploy came", func(w *world, _ *release.Release, _ *release.Verdict) {
 			w.cluster.deploy("webapp", 3)
-		}, release.ActionVoid, "changed meanwhile", "RollbackVoid"},
+		}, release.ActionVoid, "no longer has the pod template of webapp-2", "RollbackVoid"},
 		{"the release was superseded", func(_ *world, rel *release.Release, _ *release.Verdict) {
 			rel.SupersededBy = "newer"
 		}, release.ActionVoid, "release newer has taken over", ""},
