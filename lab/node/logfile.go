@@ -112,17 +112,22 @@ func (s *logStream) Write(p []byte) (int, error) {
 		if i < 0 {
 			break
 		}
-		s.rest = append(s.rest, p[:i]...)
+		s.add(p[:i])
 		s.emit(s.rest, 'F')
 		s.rest = s.rest[:0]
 		p = p[i+1:]
 	}
+	s.add(p)
+	return total, nil
+}
+
+// add lengthens the line and emits what is too long of it.
+func (s *logStream) add(p []byte) {
 	s.rest = append(s.rest, p...)
 	for len(s.rest) > logLineBytes {
 		s.emit(s.rest[:logLineBytes], 'P')
 		s.rest = s.rest[:copy(s.rest, s.rest[logLineBytes:])]
 	}
-	return total, nil
 }
 
 func (s *logStream) emit(line []byte, tag byte) {

@@ -275,7 +275,7 @@ func TestALogKeepsItsLinesAndItsBounds(t *testing.T) {
 		t.Errorf("got %q…", got[:min(len(got), 40)])
 	}
 	tail := all
-	tail.tail, tail.limit = 3, 8
+	tail.tail, tail.limit = 2, 8
 	if got := read(tail); got != "three\nxx" {
 		t.Errorf("the tail is %q", got)
 	}
