@@ -59,12 +59,26 @@ func TestWhatACounterIsCountedFor(t *testing.T) {
 			sampled(rel, "p", 1, 1, Sample{5000, 10}, Sample{10000, 12}),
 			sampled(rel, "p", 2, 1, Sample{5100, 10}, Sample{10100, 13}, Sample{50000, 20}, Sample{75000, 25}, Sample{80000, 26}),
 		}, 18},
+		"a scraper that comes only when the first has gone has its own beginning": {[]entry{
+			sampled(rel, "p", 1, 1, Sample{5000, 10}, Sample{10000, 12}),
+			sampled(rel, "p", 2, 1, Sample{75000, 25}, Sample{80000, 26}),
+		}, 13},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := addUp(newCounters(60_000, 600_000), c.entries...); got != c.want {
 				t.Errorf("counted %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+func TestACounterAskedForAfterAnOutageIsNotTakenForABirth(t *testing.T) {
+	c := newCounters(60_000, 600_000)
+	addUp(c, sampled(testLane(armStable), "p", 1, 1, Sample{5000, 100}))
+	// Nobody scraped the pod between; the second counter may be as old as it.
+	later := &lane{arm: armStable, beginning: beginning{since: 300_000, emitFrom: 400_000}}
+	if n := addUp(c, sampled(later, "p", 1, 2, Sample{420_000, 1000}, Sample{430_000, 1002})); n != 2 {
+		t.Errorf("counted %v, want 2", n)
 	}
 }
 

@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,7 +59,8 @@ func (t *tracked) makeNotes(cat *Catalogue) []string {
 
 // words are an error's for the user, without its cause.
 func words(err error) string {
-	if e, ok := err.(*release.Error); ok {
+	var e *release.Error
+	if errors.As(err, &e) {
 		return e.Message
 	}
 	return err.Error()
@@ -96,12 +98,12 @@ func metricsOf(cat *Catalogue) []string {
 }
 
 // noteBounds keeps what is to be said of the bucket bounds.
-func (t *tracked) noteBounds(any, usable bool, common int) {
+func (t *tracked) noteBounds(some, usable bool, common int) {
 	note := ""
 	switch {
-	case any && !usable:
+	case some && !usable:
 		note = "The latency histograms have no two bucket bounds in common with +Inf among them, so latency is not measured."
-	case any && t.boundsDiffer(common):
+	case some && t.boundsDiffer(common):
 		note = fmt.Sprintf("The pods' latency histograms have different buckets; the %d bounds they have in common are compared.", common)
 	}
 	if note != t.boundsNote {

@@ -62,13 +62,13 @@ func (t *tracked) pair(pods []string, sig, k int) Pair {
 // by ascending bound; false when they make no histogram.
 func (t *tracked) commonBounds() ([]int32, bool) {
 	var common []int32
-	any := false
+	some := false
 	for _, p := range t.counters.pods {
 		if p.bounds == nil || !p.alive() {
 			continue
 		}
-		if !any {
-			any = true
+		if !some {
+			some = true
 			for i, has := range p.bounds {
 				if has {
 					common = append(common, int32(i))
@@ -85,7 +85,7 @@ func (t *tracked) commonBounds() ([]int32, bool) {
 		return 1
 	})
 	usable := len(common) >= 2 && math.IsInf(t.bounds[common[len(common)-1]], 1)
-	t.noteBounds(any, usable, len(common))
+	t.noteBounds(some, usable, len(common))
 	return common, usable
 }
 
