@@ -131,8 +131,11 @@ func (r *Reader) look(ctx context.Context, chunk []*tracked, selectors []selecto
 	}
 	if err != nil {
 		users := slices.ContainsFunc(selectors, func(s selector) bool { return !s.ours })
+		if users && (code == release.CodeBadQuery || code == release.CodeTooExpensive) {
+			return
+		}
 		for _, t := range chunk {
-			if !t.dialectKnown() && !(users && (code == release.CodeBadQuery || code == release.CodeTooExpensive)) {
+			if !t.dialectKnown() {
 				t.err = typed(err)
 			}
 		}

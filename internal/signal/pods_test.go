@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 )
 
 func TestPodsAreFoundByTheNameTheirReplicaSetGaveThem(t *testing.T) {
@@ -47,7 +47,7 @@ func TestPodsAreFoundByTheNameTheirReplicaSetGaveThem(t *testing.T) {
 			}
 			selected := true
 			for _, m := range ms {
-				selected = selected && m.Matches(map[string]string{labels.MetricName: "x", "namespace": "shop", "pod": c.pod}[m.Name])
+				selected = selected && m.Matches(map[string]string{model.MetricNameLabel: "x", "namespace": "shop", "pod": c.pod}[m.Name])
 			}
 			if selected != c.want {
 				t.Errorf("%s selects it: %t, want %t", sel, selected, c.want)

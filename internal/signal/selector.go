@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -93,7 +94,7 @@ func describe(expr parser.Expr) string {
 func metricSelector(name string) selector {
 	v := &parser.VectorSelector{
 		Name:          name,
-		LabelMatchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name)},
+		LabelMatchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name)},
 	}
 	return selector{vector: v, text: name, ours: true}
 }

@@ -24,6 +24,7 @@ type store struct {
 	fail    func(query string, window time.Duration) error
 	queries []string
 	lists   int
+	parsed  map[string][]*labels.Matcher
 }
 
 func newStore() *store { return &store{series: map[string]*Series{}} }
@@ -97,9 +98,16 @@ func (s *store) Series(_ context.Context, queries []string, from, to time.Time) 
 }
 
 func (s *store) find(query string, from, to time.Time) ([]Series, error) {
-	ms, err := matchersOf(query)
-	if err != nil {
-		return nil, err
+	ms, ok := s.parsed[query]
+	if !ok {
+		var err error
+		if ms, err = matchersOf(query); err != nil {
+			return nil, err
+		}
+		if s.parsed == nil {
+			s.parsed = map[string][]*labels.Matcher{}
+		}
+		s.parsed[query] = ms
 	}
 	var out []Series
 	for _, ser := range s.series { // in no order, as the map has it
