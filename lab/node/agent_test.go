@@ -150,12 +150,17 @@ func TestStoppingTheAgentEndsProcessesAndLeavesThePods(t *testing.T) {
 
 func TestAPodDeletedWhileTheAgentWasAwayIsRemoved(t *testing.T) {
 	n := newNode(t)
-	n.create(sh("a", "sleep 1000"))
+	starts := filepath.Join(t.TempDir(), "starts")
+	n.create(sh("a", "echo started >> "+starts+"; sleep 1000"))
 	n.until("a", "ready", ready)
+	waitFor(t, func() bool { _, err := os.Stat(starts); return err == nil }, func() string { return "it has not started" })
 	n.stop()
 	n.remove("a", 30)
 	n.start()
 	n.untilGone("a")
+	if said, _ := os.ReadFile(starts); string(said) != "started\n" {
+		t.Errorf("it was started again to be ended: %q", said)
+	}
 }
 
 func TestTheStatusIsMadeUpForWhenTheAPIIsBack(t *testing.T) {

@@ -57,7 +57,7 @@ type container struct {
 func (c *container) supervise(stop, force context.Context) {
 	restart := backoff{base: c.pod.agent.cfg.BackoffBase, max: c.pod.agent.cfg.BackoffMax}
 	var pulled *images.Resolved
-	for {
+	for stop.Err() == nil {
 		if pulled == nil || c.spec.ImagePullPolicy == corev1.PullAlways {
 			var ok bool
 			if pulled, ok = c.pull(stop); !ok {
@@ -65,7 +65,7 @@ func (c *container) supervise(stop, force context.Context) {
 			}
 		}
 		run, ok := c.configure(stop, pulled.Image)
-		if !ok {
+		if !ok || stop.Err() != nil { // a pod that is to end starts nothing
 			return
 		}
 		ended := c.runOnce(stop, force, run)

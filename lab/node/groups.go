@@ -19,7 +19,7 @@ import (
 // went, and the next agent looks again. Pdeathsig alone reaches the leader of
 // a group, not what the leader has started.
 type groups struct {
-	dir      string
+	dir      string // of this agent: a late watchdog must not touch another's
 	log      *slog.Logger
 	watchdog *exec.Cmd
 	lifeline *os.File // open as long as the agent lives
@@ -32,19 +32,19 @@ cd "$1" || exit 0
 for g in *; do case $g in *[!0-9]*) ;; *) kill -s KILL -- "-$g" 2>/dev/null ;; esac; done
 exit 0`
 
-// openGroups kills what an earlier agent left and starts the watchdog.
-func openGroups(dir string, log *slog.Logger) (*groups, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// openGroups kills what earlier agents left and starts the watchdog.
+func openGroups(root string, log *slog.Logger) (*groups, error) {
+	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, fmt.Errorf("record of process groups: %w", err)
 	}
-	g := &groups{dir: dir, log: log}
-	entries, err := os.ReadDir(dir)
+	if err := killLeftovers(root, log); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(root, "agent-")
 	if err != nil {
 		return nil, fmt.Errorf("record of process groups: %w", err)
 	}
-	for _, e := range entries {
-		g.killLeftover(e.Name())
-	}
+	g := &groups{dir: dir, log: log}
 	if err := g.startWatchdog(); err != nil {
 		return nil, err
 	}
@@ -73,6 +73,7 @@ func (g *groups) startWatchdog() error {
 func (g *groups) close() {
 	_ = g.lifeline.Close()
 	_ = g.watchdog.Wait()
+	_ = os.RemoveAll(g.dir)
 }
 
 func (g *groups) path(pgid int) string { return filepath.Join(g.dir, strconv.Itoa(pgid)) }
@@ -91,23 +92,38 @@ func (g *groups) add(pgid int) {
 
 func (g *groups) remove(pgid int) { _ = os.Remove(g.path(pgid)) }
 
-// killLeftover kills a group an earlier agent had on record, if its leader is
-// still the process that was meant.
-func (g *groups) killLeftover(name string) {
-	defer func() { _ = os.Remove(filepath.Join(g.dir, name)) }()
-	pgid, err := strconv.Atoi(name)
-	if err != nil || pgid <= 1 {
-		return
-	}
-	recorded, err := os.ReadFile(g.path(pgid))
+// killLeftovers kills the groups earlier agents had on record, where the
+// leader is still the process that was meant.
+func killLeftovers(root string, log *slog.Logger) error {
+	paths, err := filepath.Glob(filepath.Join(root, "agent-*", "*"))
 	if err != nil {
-		return
+		return fmt.Errorf("record of process groups: %w", err)
 	}
-	if born, err := processStart(pgid); err != nil || born != string(recorded) {
-		return
+	for _, path := range paths {
+		pgid, err := strconv.Atoi(filepath.Base(path))
+		if err != nil || pgid <= 1 {
+			continue
+		}
+		recorded, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if born, err := processStart(pgid); err != nil || born != string(recorded) {
+			continue
+		}
+		log.Warn("killing a process group left by an earlier agent", "pgid", pgid)
+		_ = unix.Kill(-pgid, unix.SIGKILL)
 	}
-	g.log.Warn("killing a process group left by an earlier agent", "pgid", pgid)
-	_ = unix.Kill(-pgid, unix.SIGKILL)
+	dirs, err := filepath.Glob(filepath.Join(root, "agent-*"))
+	if err != nil {
+		return fmt.Errorf("record of process groups: %w", err)
+	}
+	for _, dir := range dirs {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("record of process groups: %w", err)
+		}
+	}
+	return nil
 }
 
 // processStart is the start time of a process in clock ticks since boot, with

@@ -82,6 +82,7 @@ var podRanges atomic.Int64
 
 func newNode(t *testing.T, change ...func(*Config)) *labNode {
 	t.Helper()
+	t.Parallel()
 	n := &labNode{t: t, client: fake.NewClientset()}
 	n.client.PrependReactor("create", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		if action.GetSubresource() != "binding" {
@@ -209,7 +210,7 @@ func (n *labNode) untilGone(name string) {
 
 func waitFor(t *testing.T, is func() bool, otherwise func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal(otherwise())
 		}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -61,7 +62,10 @@ func TestAnAgentKillsTheGroupsOfAnEarlierOneAndNobodyElses(t *testing.T) {
 		return cmd
 	}
 	left, stranger := start(), start()
-	earlier := &groups{dir: dir, log: slog.New(slog.DiscardHandler)}
+	earlier := &groups{dir: filepath.Join(dir, "agent-1"), log: slog.New(slog.DiscardHandler)}
+	if err := os.Mkdir(earlier.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	earlier.add(left.Process.Pid)
 	if err := os.WriteFile(earlier.path(stranger.Process.Pid), []byte("another start time"), 0o600); err != nil {
 		t.Fatal(err)
@@ -75,7 +79,7 @@ func TestAnAgentKillsTheGroupsOfAnEarlierOneAndNobodyElses(t *testing.T) {
 	if !running(stranger.Process.Pid) {
 		t.Error("a process that only has the number was killed")
 	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
+	if entries, _ := os.ReadDir(earlier.dir); len(entries) != 0 {
 		t.Errorf("%d records are left", len(entries))
 	}
 }
@@ -323,4 +327,19 @@ func TestPruneLogsRemovesTheOldest(t *testing.T) {
 	if err != nil || len(left) != 2 || filepath.Base(left[0]) != "3.log" {
 		t.Errorf("left: %v", left)
 	}
+}
+
+func FuzzLogEntries(f *testing.F) {
+	f.Add([]byte("2026-01-02T15:04:05.000000000Z stdout F hello\n"))
+	f.Add([]byte("2026-01-02T15:04:05Z stdout P \n x"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		lines := logView{tail: -1, limit: -1}.collect(bufio.NewReader(bytes.NewReader(content)), nil)
+		total := 0
+		for _, line := range lines {
+			total += len(line)
+		}
+		if total > len(content) {
+			t.Fatalf("%d bytes came of %d", total, len(content))
+		}
+	})
 }
