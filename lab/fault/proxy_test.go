@@ -257,8 +257,8 @@ func TestHoldAnswerHoldsOnceTheTargetHasActed(t *testing.T) {
 		t.Errorf("record %+v", r)
 	}
 	select {
-	case <-answered:
-		t.Error("it was answered")
+	case err := <-answered:
+		t.Errorf("it was answered (%v)", err)
 	default:
 	}
 	hold.Release()

@@ -17,6 +17,7 @@ var variants = []struct {
 	{tag: "v3", env: map[string]string{"ERROR_RATE": "0.05", "ERROR_ROUTE": "/api/checkout"}},
 	{tag: "v4"},
 	{tag: "errors", env: map[string]string{"ERROR_RATE": "0.05"}},
+	{tag: "broken", env: map[string]string{"ERROR_RATE": "0.2"}},
 	{tag: "bursts", env: map[string]string{"ERROR_RATE": "0.05", "ERROR_BURST": "20"}},
 	{tag: "slow", env: map[string]string{"LATENCY_FACTOR": "1.5"}},
 	{tag: "tail", env: map[string]string{"LATENCY_TAIL": "0.15:400"}},

@@ -15,11 +15,9 @@ func (b *backoff) delay(ran time.Duration) time.Duration {
 		b.next = 0
 	}
 	d := b.next
-	switch {
-	case d == 0:
+	b.next = min(2*d, b.max)
+	if d == 0 {
 		b.next = b.base
-	default:
-		b.next = min(2*d, b.max)
 	}
 	return min(d, b.max)
 }

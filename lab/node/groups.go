@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -56,7 +57,8 @@ func (g *groups) startWatchdog() error {
 	if err != nil {
 		return fmt.Errorf("watchdog: %w", err)
 	}
-	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "lab-watchdog", g.dir)
+	// No context may end it: it outlives the agent by design.
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", watchdogScript, "lab-watchdog", g.dir)
 	cmd.Stdin = read
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a Ctrl-C is not for it
 	err = cmd.Start()

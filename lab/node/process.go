@@ -75,13 +75,13 @@ var errStopped = errors.New("the node agent has stopped")
 
 // start runs a command as the leader of a process group of its own.
 func (s *spawner) start(c command) (*process, error) {
-	cmd := exec.Command(c.argv[0], c.argv[1:]...)
-	// exec.Command has searched the agent's PATH; a container is to see its own.
-	if path, err := lookPath(c.argv[0], c.env, c.dir); err != nil {
+	path, err := lookPath(c.argv[0], c.env, c.dir)
+	if err != nil {
 		return nil, err
-	} else {
-		cmd.Path, cmd.Err = path, nil
 	}
+	// It ends by stop, which asks first, and not by a context.
+	cmd := exec.CommandContext(context.Background(), path, c.argv[1:]...)
+	cmd.Args[0] = c.argv[0]
 	cmd.Env, cmd.Dir = c.env, c.dir
 	stdout, stderr := c.log.stream("stdout"), c.log.stream("stderr")
 	cmd.Stdout, cmd.Stderr = stdout, stderr

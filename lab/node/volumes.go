@@ -83,10 +83,16 @@ func (p *pod) files(ctx context.Context, object *corev1.Pod, v corev1.VolumeSour
 		return nil, nil
 	case v.ConfigMap != nil:
 		data, err := configMap(ctx, client, p.namespace, v.ConfigMap.Name, optional(v.ConfigMap.Optional))
-		return project(data, v.ConfigMap.Items, optional(v.ConfigMap.Optional)), err
+		if err != nil {
+			return nil, err
+		}
+		return project(data, v.ConfigMap.Items, optional(v.ConfigMap.Optional))
 	case v.Secret != nil:
 		data, err := secret(ctx, client, p.namespace, v.Secret.SecretName, optional(v.Secret.Optional))
-		return project(data, v.Secret.Items, optional(v.Secret.Optional)), err
+		if err != nil {
+			return nil, err
+		}
+		return project(data, v.Secret.Items, optional(v.Secret.Optional))
 	case v.DownwardAPI != nil:
 		return p.downward(object, v.DownwardAPI.Items)
 	case v.Projected != nil:
@@ -135,15 +141,19 @@ func (p *pod) downward(object *corev1.Pod, items []corev1.DownwardAPIVolumeFile)
 
 // project picks the items of a ConfigMap or Secret, all of them when none is
 // named.
-func project(data map[string]string, items []corev1.KeyToPath, _ bool) map[string]string {
+func project(data map[string]string, items []corev1.KeyToPath, optional bool) (map[string]string, error) {
 	if len(items) == 0 {
-		return data
+		return data, nil
 	}
 	files := map[string]string{}
 	for _, item := range items {
-		if content, ok := data[item.Key]; ok {
+		content, ok := data[item.Key]
+		if !ok && !optional {
+			return nil, fmt.Errorf("references non-existent key: %s", item.Key)
+		}
+		if ok {
 			files[strings.TrimPrefix(item.Path, "/")] = content
 		}
 	}
-	return files
+	return files, nil
 }

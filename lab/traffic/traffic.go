@@ -185,11 +185,11 @@ func (s *sender) run(ctx context.Context, pods *pods) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.arrive(route, pods.pick(pick))
+		s.arrive(ctx, route, pods.pick(pick))
 	}
 }
 
-func (s *sender) arrive(route Route, address string) {
+func (s *sender) arrive(ctx context.Context, route Route, address string) {
 	if address == "" {
 		s.count(func(r *Report) { r.NoPod++ })
 		return
@@ -202,8 +202,9 @@ func (s *sender) arrive(route Route, address string) {
 	}
 	s.count(func(r *Report) { r.Sent++ })
 	s.underWay.Go(func() {
+		// Who has sent a request waits for its answer, also when the run is over.
 		defer func() { <-s.slots }()
-		code, err := s.send(route, address)
+		code, err := s.send(context.WithoutCancel(ctx), route, address)
 		if err != nil {
 			s.cfg.Log.Debug("request failed", "address", address, "path", route.Path, "error", err)
 		}
@@ -222,10 +223,9 @@ func (s *sender) arrive(route Route, address string) {
 	})
 }
 
-// send does not end with the run: who has sent a request waits for its answer.
-func (s *sender) send(route Route, address string) (int, error) {
+func (s *sender) send(ctx context.Context, route Route, address string) (int, error) {
 	url := "http://" + net.JoinHostPort(address, strconv.Itoa(s.cfg.Port)) + route.Path
-	req, err := http.NewRequest(route.Method, url, nil)
+	req, err := http.NewRequestWithContext(ctx, route.Method, url, nil)
 	if err != nil {
 		return 0, err
 	}

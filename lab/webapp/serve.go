@@ -37,7 +37,10 @@ func serve(ctx context.Context, set settings, logger *slog.Logger) error {
 			return ended(ctx)
 		}
 	}
-	payments, err := startPayments(set)
+	payments, err := startPayments(ctx, set)
+	if err != nil && ctx.Err() != nil {
+		return ended(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -46,6 +49,9 @@ func serve(ctx context.Context, set settings, logger *slog.Logger) error {
 	s := &shop{set: set, log: logger, metrics: newMetrics(set), downstream: &payments.downstream}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", set.addr)
+	if err != nil && ctx.Err() != nil {
+		return ended(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -99,12 +105,13 @@ type payments struct {
 	server *http.Server
 }
 
-func startPayments(set settings) (*payments, error) {
+func startPayments(ctx context.Context, set settings) (*payments, error) {
 	p := &payments{downstream: downstream{url: set.downstreamURL, client: &http.Client{Timeout: downstreamTimeout}}}
 	if p.url != "" && !set.downstreamOutage {
 		return p, nil
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("payment service: %w", err)
 	}

@@ -59,7 +59,9 @@ func start(t *testing.T, env map[string]string) *running {
 	go func() { r.done <- serve(ctx, set, newLogger(set, r.logs)) }()
 	t.Cleanup(func() {
 		cancel()
-		<-r.done
+		if err := <-r.done; err != nil && !errors.Is(err, errCrash) {
+			t.Error(err)
+		}
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
 	for !strings.Contains(r.logs.String(), "webapp serves") {
