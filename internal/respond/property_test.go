@@ -40,7 +40,7 @@ func TestWhatMustNeverHappen(t *testing.T) {
 	checks := flag.Lookup("rapid.checks")
 	if checks.Value.String() == checks.DefValue { // each run is a whole life with several databases
 		n := "40"
-		if testing.Short() {
+		if testing.Short() || raceEnabled {
 			n = "10"
 		}
 		if err := flag.Set("rapid.checks", n); err != nil {

@@ -91,7 +91,7 @@ func TestAVerdictIsActedUponAtOnce(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("from the verdict to the patch: median %s, longest %s", took[10], took[19])
 	// The median, because the machine that runs this may have other work.
-	if took[10] > 300*time.Millisecond {
+	if took[10] > 300*time.Millisecond && !raceEnabled {
 		t.Errorf("from the verdict to the patch it takes %s", took[10])
 	}
 	for name, want := range map[string]float64{

@@ -54,8 +54,35 @@ type world struct {
 	process *process
 }
 
+// migrated is an empty database with its schema: making one takes longer than
+// most of the tests.
+var migrated = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "watchtower")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	st, err := store.Open(context.Background(), filepath.Join(dir, "w.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "w.db"))
+})
+
 func newWorld(t tester, dir string) *world {
-	return &world{t: t, dir: dir, cluster: newCluster(), alerts: newAlertmanager(), forge: &strictForge{}}
+	t.Helper()
+	w := &world{t: t, dir: dir, cluster: newCluster(), alerts: newAlertmanager(), forge: &strictForge{}}
+	empty, err := migrated()
+	if err == nil {
+		err = os.WriteFile(w.path(), empty, 0o600)
+	}
+	if err != nil {
+		t.Fatalf("make a database: %v", err)
+	}
+	return w
 }
 
 // process is one life of Watchtower. What it reaches the world through dies
@@ -104,6 +131,7 @@ func (w *world) open() *process {
 	}
 	p.responder, err = newResponder(st, deps, slog.New(slog.DiscardHandler), p.reg, func(c *river.Config) {
 		c.Test.Time = fakeTime{}
+		c.FetchPollInterval = 5 * time.Second // the bell must do; and asking is most of what a test costs
 		c.Logger = slog.New(slog.DiscardHandler)
 		c.Middleware = []rivertype.Middleware{river.WorkerMiddlewareFunc(p.afterWork)}
 	})
@@ -185,110 +213,6 @@ func (w *world) next() *process {
 	w.process.stop()
 	w.images++
 	return w.start()
-}
-
-// point is a place where the process may die or panic. It does not return
-// when the process is dead.
-func (p *process) point(ctx context.Context, at string) error {
-	p.w.mu.Lock()
-	die, blow, hang := p.w.crashAt == at, p.w.panicAt == at, p.w.hangAt == at
-	if die {
-		p.w.crashAt = ""
-	}
-	if blow {
-		p.w.panicAt = ""
-	}
-	if hang {
-		p.w.hangAt = ""
-	}
-	p.w.mu.Unlock()
-	if die {
-		p.kill()
-	}
-	if blow {
-		panic("at " + at)
-	}
-	p.mu.Lock()
-	dead := p.dead
-	p.mu.Unlock()
-	if dead || hang {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return nil
-}
-
-// afterWork is the place between what a job recorded and its own end.
-func (p *process) afterWork(ctx context.Context, job *rivertype.JobRow, next func(context.Context) error) error {
-	if err := next(ctx); err != nil {
-		return err
-	}
-	return p.point(ctx, "after "+job.Kind)
-}
-
-// around runs an effect between two points.
-func around[T any](ctx context.Context, p *process, what string, effect func() (T, error)) (T, error) {
-	var none T
-	if err := p.point(ctx, "before "+what); err != nil {
-		return none, err
-	}
-	out, err := effect()
-	if err != nil {
-		return out, err
-	}
-	if err := p.point(ctx, "after "+what); err != nil {
-		return none, err
-	}
-	return out, nil
-}
-
-func (p *process) ReplicaSets(ctx context.Context, w release.Workload) ([]release.RolloutReplicaSet, error) {
-	return around(ctx, p, "list", func() ([]release.RolloutReplicaSet, error) { return p.w.cluster.ReplicaSets(ctx, w) })
-}
-
-func (p *process) Rollback(ctx context.Context, req release.RollbackRequest) (release.RollbackResult, error) {
-	return around(ctx, p, "rollback", func() (release.RollbackResult, error) {
-		res, err := p.w.cluster.Rollback(ctx, req)
-		if err == nil && !res.Already && p.w.onPatch != nil {
-			p.w.onPatch(p, req)
-		}
-		return res, err
-	})
-}
-
-func (p *process) Restored(ctx context.Context, w release.Workload, target release.ReplicaSet) (bool, error) {
-	return around(ctx, p, "restored", func() (bool, error) { return p.w.cluster.Restored(ctx, w, target) })
-}
-
-func (p *process) Event(ctx context.Context, w release.Workload, key, reason, message string, warning bool) error {
-	_, err := around(ctx, p, "event", func() (struct{}, error) {
-		return struct{}{}, p.w.cluster.Event(ctx, w, key, reason, message, warning)
-	})
-	return err
-}
-
-func (p *process) Post(ctx context.Context, alerts []release.Alert) error {
-	_, err := around(ctx, p, "alert", func() (struct{}, error) { return struct{}{}, p.w.alerts.Post(ctx, alerts) })
-	return err
-}
-
-func (p *process) Repository(source string) (string, bool) { return p.w.forge.Repository(source) }
-
-func (p *process) FindIssue(ctx context.Context, repo, marker string) (url string, found bool, err error) {
-	url, err = around(ctx, p, "find", func() (string, error) {
-		var err error
-		url, found, err = p.w.forge.FindIssue(ctx, repo, marker)
-		return url, err
-	})
-	return url, found, err
-}
-
-func (p *process) OpenIssue(ctx context.Context, repo string, is release.Issue) (string, error) {
-	return around(ctx, p, "issue", func() (string, error) { return p.w.forge.OpenIssue(ctx, repo, is) })
-}
-
-func (p *process) Commits(ctx context.Context, repo, from, to string) ([]release.Commit, error) {
-	return p.w.forge.Commits(ctx, repo, from, to)
 }
 
 // decide has the process judge a release.
