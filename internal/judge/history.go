@@ -128,6 +128,7 @@ func blockVariance(windows []release.Count, all release.Count, noise float64) fl
 type past struct {
 	bet, count wealth
 	release    release.Count // in those ticks
+	hits       int           // of those ticks, with bad requests
 	// Bad requests and requests of the latest ticks, fading: of the stable arm
 	// while it ran, and of the release alone.
 	recent, moment, alone fading
@@ -210,20 +211,40 @@ func (h *past) step(b *baseline, c release.Count, phi float64) {
 	}
 	h.count.step(&inc)
 	h.release = h.release.Add(c)
+	if c.Bad > 0 {
+		h.hits++
+	}
 	h.recover(b, c)
 }
 
-func (h *past) logE() float64 {
-	return logAdd(h.bet.logE(), h.count.logE()) - math.Ln2
+// logE is the mean of three: the bet, the counts tick by tick, and all counts at
+// once. The last is weighed by the dispersion as known now. Tick by tick, what a
+// short history has to say is said in the first ticks, when nothing is known of
+// bursts and a failure counts least; at once, it is said again with what was
+// learned since. No tick is worth more there than elsewhere.
+func (h *past) logE(b *baseline, phi float64) float64 {
+	ticks := logAdd(h.bet.logE(), h.count.logE())
+	if h.release.Total == 0 {
+		return ticks - math.Ln2
+	}
+	g := h.prior(b, phi)
+	weight := 1 / (phi * (1 - b.rate))
+	x, n := float64(h.release.Bad), float64(h.release.Total)
+	atOnce := b.logGammas(g, weight*x, weight*n)
+	return logAdd(ticks, math.Min(atOnce, float64(h.hits)*maxTickGain)) - math.Log(3)
 }
 
 // logWithout is the evidence of x bad ones among n against history at once.
 func (b *baseline) logWithout(x, n, phi float64) float64 {
-	total := math.Inf(-1)
 	weight := 1 / (phi * (1 - b.rate))
-	g := b.prior(phi)
+	return b.logGammas(b.prior(phi), weight*x, weight*n)
+}
+
+// logGammas is the mean over the alternatives.
+func (b *baseline) logGammas(g gamma, x, n float64) float64 {
+	total := math.Inf(-1)
 	for _, r := range b.ratios {
-		total = logAdd(total, logGammaHistory(g.a, g.b, weight*x, weight*n, r, b.nullRatio))
+		total = logAdd(total, logGammaHistory(g.a, g.b, x, n, r, b.nullRatio))
 	}
 	return total - math.Log(float64(len(b.ratios)))
 }

@@ -121,7 +121,7 @@ func (s *series) suspect(logE, level float64) suspicion {
 // reference is the arm that carries more of the evidence, with its counts in
 // the ticks compared.
 func (s *series) reference() (release.Count, release.Arm) {
-	if s.baseline.known && (s.present.stable.Total == 0 || s.past.logE() > s.present.logE()) {
+	if s.baseline.known && (s.present.stable.Total == 0 || s.then > s.present.logE()) {
 		return s.baseline.count, release.ArmHistory
 	}
 	return s.present.stable, release.ArmStable
@@ -156,7 +156,7 @@ func (s *series) result(alpha float64) SignalResult {
 	d := s.dispersion()
 	r := SignalResult{
 		Name: s.name,
-		E:    expCapped(s.logE()), EStable: expCapped(s.present.logE()), EHistory: expCapped(s.past.logE()),
+		E:    expCapped(s.logE()), EStable: expCapped(s.present.logE()), EHistory: expCapped(s.then),
 		HealthyE: expCapped(s.health.logE()),
 		Release:  s.release, Stable: s.stable, History: s.baseline.count,
 		Dispersion: d.upper(),

@@ -18,6 +18,7 @@ type series struct {
 	past     past
 	health   health
 	pods     pods
+	then     float64 // ln of the evidence against history
 
 	release, stable         release.Count // over all ticks
 	releaseSpan, stableSpan scatter
@@ -68,6 +69,9 @@ func (s *series) step(t Tick) {
 	s.releaseSpan.add(c)
 	s.stableSpan.add(st)
 	s.past.remember(st)
+	if s.baseline.known {
+		s.then = s.past.logE(&s.baseline, s.dispersion().upper())
+	}
 }
 
 // guess is what the stable arm's proportion is expected to be in the next tick:
@@ -96,7 +100,7 @@ func (s *series) logE() float64 {
 	if !s.baseline.known {
 		return now
 	}
-	then := s.past.logE()
+	then := s.then
 	return logAdd(logAdd(now, then), now+then) - math.Log(3)
 }
 

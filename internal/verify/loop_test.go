@@ -260,10 +260,7 @@ func TestTwoHundredHealthyRolloutsRollNothingBack(t *testing.T) {
 		var ids []release.ID
 		for i := range 200 {
 			w := healthyWorld(uint64(1000 + i))
-			w.rate = 2 + float64(i%10)*5
-			w.errors = []float64{0, .0005, .002, .01, .05}[i%5]
-			w.releaseErr = w.errors
-			w.burst = []float64{1, 1, 3, 8}[i%4]
+			manyShapes(w, i)
 			ids = append(ids, r.deploy(fmt.Sprint(i), w))
 		}
 		time.Sleep(11 * time.Minute)

@@ -19,7 +19,7 @@ const (
 	workload = "webapp"
 	good     = "mycompany/webapp:v1"
 	better   = "mycompany/webapp:v2"
-	bad      = "mycompany/webapp:errors" // fails 5 % of all requests
+	bad      = "mycompany/webapp:broken" // fails 20 % of all requests
 )
 
 // fastPolicy lets a test see a whole observation.
@@ -134,7 +134,11 @@ func (s *scene) wait(image string, limit time.Duration, what string, done func(*
 	rec, err := s.Wait(ctx, s.ns, workload, image, done)
 	if err != nil {
 		if rec != nil {
-			s.t.Fatalf("no %s of %s within %s; it is %s: %s; %s; actions %v", what, image, limit, rec.Verdict.Kind, rec.Verdict.Summary, rec.Verdict.Reason, rec.Actions)
+			v := rec.Verdict
+			for _, e := range v.Evidence {
+				s.t.Logf("%s against %s: %d of %d bad, before %d of %d; %s", e.Signal, e.Baseline, e.Release.Bad, e.Release.Total, e.Stable.Bad, e.Stable.Total, e.Reason)
+			}
+			s.t.Fatalf("no %s of %s within %s; it is %s, e-value %.3g: %s; %s; actions %v", what, image, limit, v.Kind, v.EValue, v.Summary, v.Reason, rec.Actions)
 		}
 		s.t.Fatalf("no %s of %s within %s: %v", what, image, limit, err)
 	}
