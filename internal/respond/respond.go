@@ -132,23 +132,26 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 // unfinished goes on at once.
 func (r *Responder) Run(ctx context.Context) error {
 	n, err := r.store.ReclaimJobs(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
 	if err != nil {
-		return err
+		return unlessOver(ctx, err)
 	}
 	if n > 0 {
 		r.log.Info("actions of an earlier process go on", "jobs", n)
 	}
-	if err := r.client.Start(ctx); ctx.Err() != nil && err != nil {
-		return nil
-	} else if err != nil {
-		return fmt.Errorf("start the job queue: %w", err)
+	if err := r.client.Start(ctx); err != nil {
+		return unlessOver(ctx, fmt.Errorf("start the job queue: %w", err))
 	}
 	r.keepAlertsAlive(ctx)
 	<-r.client.Stopped()
 	return nil
+}
+
+// unlessOver is err, unless ctx has ended, which is why there was an error.
+func unlessOver(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // warnings passes on what is worth a person's attention of River's log.

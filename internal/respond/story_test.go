@@ -103,10 +103,14 @@ func TestPolicyBoundsWhatIsDone(t *testing.T) {
 		{"observe records and refuses to act", policy(release.AutonomyObserve), "", 0, "", []string{`decision refused: policy "shop" only observes`}},
 		{"an ignored workload is left alone", ignored, "", 0, "", []string{"decision refused"}},
 		{"an unknown autonomy does nothing", unknown, "", 0, "", []string{"decision refused"}},
-		{"alert does not roll back", policy(release.AutonomyAlert), "alert=done event=done issue=done", 0, `not done: policy "shop" allows alerting only`,
-			[]string{`rollback refused: policy "shop" allows alerting only (autonomy alert)`}},
-		{"approve leaves the rollback to a person", policy(release.AutonomyApprove), "alert=done event=done issue=done rollback=waiting", 0, "waiting: policy \"shop\" asks",
-			[]string{`rollback waiting: policy "shop" asks for a person's approval`}},
+		{
+			"alert does not roll back", policy(release.AutonomyAlert), "alert=done event=done issue=done", 0, `not done: policy "shop" allows alerting only`,
+			[]string{`rollback refused: policy "shop" allows alerting only (autonomy alert)`},
+		},
+		{
+			"approve leaves the rollback to a person", policy(release.AutonomyApprove), "alert=done event=done issue=done rollback=waiting", 0, "waiting: policy \"shop\" asks",
+			[]string{`rollback waiting: policy "shop" asks for a person's approval`},
+		},
 		{"auto does everything", policy(release.AutonomyAuto), "alert=done event/rollback=done event=done issue=done rollback=done", 1, "done: put back", nil},
 		{"no issue where none is wanted", noIssue, "alert=done event/rollback=done event=done rollback=done", 1, "done: put back", nil},
 	} {
@@ -166,8 +170,15 @@ func TestAVerdictIsAuditedWhenItChangesAndOnlyThen(t *testing.T) {
 			kind  release.VerdictKind
 			final bool
 		}{
-			{release.Pending, false}, {release.Pending, false}, {release.SourceBroken, false}, {release.SourceBroken, false}, {release.Pending, false},
-			{release.Healthy, false}, {release.Healthy, false}, {release.Healthy, true}, {release.Healthy, true},
+			{release.Pending, false},
+			{release.Pending, false},
+			{release.SourceBroken, false},
+			{release.SourceBroken, false},
+			{release.Pending, false},
+			{release.Healthy, false},
+			{release.Healthy, false},
+			{release.Healthy, true},
+			{release.Healthy, true},
 		} {
 			w.process.decide(rel, verdict(rel, step.kind, step.final), p)
 			time.Sleep(time.Second)
