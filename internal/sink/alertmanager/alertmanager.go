@@ -1,8 +1,5 @@
 // Package alertmanager posts alerts to every instance of an Alertmanager
-// cluster through its API v2.
-//
-// The request is five plain fields, so it is written here: the models of
-// Alertmanager bring forty packages of OpenAPI tooling with them.
+// cluster through its API v2, in that API's own models.
 package alertmanager
 
 import (
@@ -14,6 +11,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-openapi/strfmt"
+	"github.com/prometheus/alertmanager/api/v2/models"
 
 	"github.com/watchtower-verify/watchtower/internal/outbound"
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -82,15 +82,6 @@ func (s *Sink) Close() {
 	}
 }
 
-// alert is what the API takes: postableAlert of Alertmanager's openapi.yaml.
-type alert struct {
-	Labels       map[string]string `json:"labels"`
-	Annotations  map[string]string `json:"annotations,omitempty"`
-	StartsAt     *time.Time        `json:"startsAt,omitempty"`
-	EndsAt       *time.Time        `json:"endsAt,omitempty"`
-	GeneratorURL string            `json:"generatorURL,omitempty"`
-}
-
 // Post sends the alerts to every instance at once and waits for all answers.
 // Posting the same alert again is harmless: its labels are its identity.
 //
@@ -103,12 +94,16 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 	if len(alerts) == 0 {
 		return nil
 	}
-	body := make([]alert, len(alerts))
+	body := make(models.PostableAlerts, len(alerts))
 	for i, a := range alerts {
-		body[i] = alert{
-			Labels: a.Labels, Annotations: a.Annotations,
-			StartsAt: timestamp(a.StartsAt), EndsAt: timestamp(a.EndsAt), GeneratorURL: a.GeneratorURL,
+		body[i] = &models.PostableAlert{
+			Annotations: a.Annotations,
+			StartsAt:    strfmt.DateTime(a.StartsAt.UTC()), EndsAt: strfmt.DateTime(a.EndsAt.UTC()),
+			Alert: models.Alert{Labels: a.Labels, GeneratorURL: strfmt.URI(a.GeneratorURL)},
 		}
+	}
+	if err := body.Validate(strfmt.Default); err != nil {
+		return release.E(release.CodeInvalid, "an alert is not as Alertmanager takes it", err)
 	}
 	errs := make([]error, len(s.instances))
 	var wg sync.WaitGroup
@@ -127,14 +122,6 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 	}
 	s.note(errs)
 	return nil
-}
-
-func timestamp(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 // note logs instances whose state changed.
