@@ -148,10 +148,12 @@ func (r *Responder) Run(ctx context.Context) error {
 
 // unlessOver is err, unless ctx has ended, which is why there was an error.
 func unlessOver(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // warnings passes on what is worth a person's attention of River's log.
