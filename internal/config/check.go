@@ -142,10 +142,9 @@ func (k *checker) between(path string, d, low, high time.Duration) {
 
 func (k *checker) prometheus() {
 	p := k.c.Prometheus
-	switch {
-	case p.URL == "":
+	if p.URL == "" {
 		k.at("prometheus.url", "the URL of Prometheus is missing: add prometheus: {url: \"http://host:9090\"}")
-	default:
+	} else {
 		k.url("prometheus.url", p.URL)
 	}
 	if p.Basic != nil {

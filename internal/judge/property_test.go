@@ -204,7 +204,8 @@ func TestRegressedNeverUnlatches(t *testing.T) {
 }
 
 func TestTheLatchHoldsThroughGoodTicks(t *testing.T) {
-	w := world{seed: 1, history: 60, requests: 100, ticks: 400, share: constant(0.5), before: 0.001, burst: 1,
+	w := world{
+		seed: 1, history: 60, requests: 100, ticks: 400, share: constant(0.5), before: 0.001, burst: 1,
 		bad: func(k int) float64 {
 			if k < 40 {
 				return 0.1
@@ -216,7 +217,8 @@ func TestTheLatchHoldsThroughGoodTicks(t *testing.T) {
 				return 0.001
 			}
 			return 0.05
-		}}
+		},
+	}
 	j := w.run(standard(0.001), nil)
 	a := j.Assess()
 	if !a.Regressed || a.RegressedAt.After(at(39)) {

@@ -111,29 +111,56 @@ func TestHarmIsFoundInTime(t *testing.T) {
 		within time.Duration
 		share  float64
 	}{
-		{"0.1 to 5 % errors in a rolling update at 20 requests a second",
-			world{history: 24, share: rolling, before: .001, bad: constant(.05), pods: 4}, 45 * time.Second, .95},
-		{"the same with half an hour of history",
-			world{history: 360, share: rolling, before: .001, bad: constant(.05), pods: 4}, 35 * time.Second, .95},
-		{"0.1 to 5 % errors with the strategy Recreate",
-			world{history: 24, share: constant(1), before: .001, bad: constant(.05), pods: 4}, 60 * time.Second, .95},
-		{"0.1 to 5 % errors on a quarter of the traffic",
-			world{history: 24, share: constant(.25), before: .001, bad: constant(.05), pods: 2}, 100 * time.Second, .95},
-		{"0.1 to 5 % errors on half of the traffic without history",
-			world{share: constant(.5), before: .001, bad: constant(.05)}, 110 * time.Second, .95},
-		{"an onset eight minutes after the rollout",
+		{
+			"0.1 to 5 % errors in a rolling update at 20 requests a second",
+			world{history: 24, share: rolling, before: .001, bad: constant(.05), pods: 4},
+			45 * time.Second, .95,
+		},
+		{
+			"the same with half an hour of history",
+			world{history: 360, share: rolling, before: .001, bad: constant(.05), pods: 4},
+			35 * time.Second, .95,
+		},
+		{
+			"0.1 to 5 % errors with the strategy Recreate",
+			world{history: 24, share: constant(1), before: .001, bad: constant(.05), pods: 4},
+			60 * time.Second, .95,
+		},
+		{
+			"0.1 to 5 % errors on a quarter of the traffic",
+			world{history: 24, share: constant(.25), before: .001, bad: constant(.05), pods: 2},
+			100 * time.Second, .95,
+		},
+		{
+			"0.1 to 5 % errors on half of the traffic without history",
+			world{share: constant(.5), before: .001, bad: constant(.05)},
+			110 * time.Second, .95,
+		},
+		{
+			"an onset eight minutes after the rollout",
 			world{history: 60, share: rolling, before: .001, bad: func(k int) float64 {
 				if k < 100 {
 					return .001
 				}
 				return .05
-			}}, 540 * time.Second, .95},
-		{"the median latency doubled: from 10 to 47 % beyond the 90th percentile",
-			world{history: 60, share: constant(.5), before: .1, bad: constant(.47)}, 30 * time.Second, .99},
-		{"the median latency half as long again: from 50 to 79 % beyond the median",
-			world{history: 60, share: rolling, before: .5, bad: constant(.79)}, 45 * time.Second, .95},
-		{"twice the errors at 100 requests a second",
-			world{history: 120, share: constant(.5), before: .01, bad: constant(.02), requests: 500}, 360 * time.Second, .95},
+			}},
+			540 * time.Second, .95,
+		},
+		{
+			"the median latency doubled: from 10 to 47 % beyond the 90th percentile",
+			world{history: 60, share: constant(.5), before: .1, bad: constant(.47)},
+			30 * time.Second, .99,
+		},
+		{
+			"the median latency half as long again: from 50 to 79 % beyond the median",
+			world{history: 60, share: rolling, before: .5, bad: constant(.79)},
+			45 * time.Second, .95,
+		},
+		{
+			"twice the errors at 100 requests a second",
+			world{history: 120, share: constant(.5), before: .01, bad: constant(.02), requests: 500},
+			360 * time.Second, .95,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,13 +217,15 @@ func TestHarmIsNotCalledHealthy(t *testing.T) {
 func TestHealthIsTakenBackAfterAnHourOfIt(t *testing.T) {
 	cfg := standard(1e-12) // so that nothing is regressed first
 	lost := 0
-	w := world{seed: 3, history: 60, requests: 100, ticks: 760, share: rolling, before: .001, burst: 1,
+	w := world{
+		seed: 3, history: 60, requests: 100, ticks: 760, share: rolling, before: .001, burst: 1,
 		bad: func(k int) float64 {
 			if k < 720 {
 				return .001
 			}
 			return .03
-		}}
+		},
+	}
 	w.run(cfg, func(k int, j *Judge) bool {
 		healthy := j.Assess().Healthy
 		if k == 719 && !healthy {

@@ -89,15 +89,6 @@ func logAdd(a, b float64) float64 {
 	return a
 }
 
-// logMeanExp is ln of the mean of e^x.
-func logMeanExp(x []float64) float64 {
-	total := math.Inf(-1)
-	for _, v := range x {
-		total = logAdd(total, v)
-	}
-	return total - math.Log(float64(len(x)))
-}
-
 // expCapped is e^x, at most 1e300 so that sums of it stay finite.
 func expCapped(x float64) float64 {
 	const top = 690.7755278982137 // ln 1e300

@@ -147,7 +147,7 @@ func TestASecretThatCannotBeUsedIsNamedByItsFile(t *testing.T) {
 func TestNoErrorHoldsTheSecret(t *testing.T) {
 	for title, h := range map[string]http.HandlerFunc{
 		"echoed as text": func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, "bad token "+r.Header.Get("Authorization"), 401)
+			http.Error(w, "bad token "+r.Header.Get("Authorization"), http.StatusUnauthorized)
 		},
 		"echoed as JSON": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(403)
@@ -158,7 +158,7 @@ func TestNoErrorHoldsTheSecret(t *testing.T) {
 			_, _ = io.WriteString(w, `"`+secret+`"`)
 		},
 		"in a redirect": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://other.invalid/x?token="+secret, 302)
+			http.Redirect(w, r, "http://other.invalid/x?token="+secret, http.StatusFound)
 		},
 		"in bad JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{"+secret) },
 		"in a page":   func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>"+secret) },

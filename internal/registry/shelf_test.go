@@ -79,7 +79,7 @@ func (s *shelf) pushIndex(repo string, labels, annotations map[string]string) st
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var index v1.ImageIndex = mutate.AppendManifests(empty.Index,
+	index := mutate.AppendManifests(empty.Index,
 		mutate.IndexAddendum{Add: other, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}}},
 		mutate.IndexAddendum{Add: im, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "s390x"}}},
 	)

@@ -24,7 +24,7 @@ func conclude(t *verification, now time.Time) release.Verdict {
 		v.Evidence = t.evidence(a)
 	}
 	if t.observed {
-		states, findings := podState(t.obs, t.release, t.policy, now)
+		states, findings := podState(t.obs, t.policy, now)
 		v.Evidence = append(states, v.Evidence...)
 		v.Findings = append(v.Findings, findings...)
 		if len(states) > 0 {

@@ -12,7 +12,7 @@ import (
 // release's pods have it and no stable pod does, and when it is not one sick
 // pod among sound ones of the same image: at least two pods, half of those that
 // exist, or all that there are.
-func podState(obs release.Observation, r release.Release, p release.Policy, now time.Time) ([]release.Evidence, []release.Finding) {
+func podState(obs release.Observation, p release.Policy, now time.Time) ([]release.Evidence, []release.Finding) {
 	var evidence []release.Evidence
 	var findings []release.Finding
 	pods := standing(obs.Release.Pods)

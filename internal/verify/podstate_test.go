@@ -99,7 +99,7 @@ func TestPodState(t *testing.T) {
 			if c.change != nil {
 				c.change(&obs)
 			}
-			evidence, findings := podState(obs, release.Release{}, release.Policy{ReadyWithin: c.readyWithin}, now)
+			evidence, findings := podState(obs, release.Policy{ReadyWithin: c.readyWithin}, now)
 			switch {
 			case c.want == "" && len(evidence) > 0:
 				t.Errorf("convicted: %s", evidence[0].Reason)

@@ -21,7 +21,7 @@ func (v *Verifier) Gone(w release.Workload) {
 // source never delays the sight of a rollout. An event the store could not take
 // is tried again.
 func (v *Verifier) detectLoop(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		e, ok := v.queue.take()
 		if !ok {
 			select {
@@ -31,28 +31,22 @@ func (v *Verifier) detectLoop(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := v.handle(ctx, e); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		if err := v.handle(ctx, e); err != nil && ctx.Err() == nil {
 			v.log.Error("rollout not recorded; trying again",
 				"namespace", e.workload.Namespace, "workload", e.workload.Name, "err", err)
 			v.queue.put(e)
-			if !sleep(ctx, time.Second) {
-				return nil
-			}
+			sleep(ctx, time.Second)
 		}
 	}
+	return nil
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
+func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return false
 	case <-t.C:
-		return true
 	}
 }
 

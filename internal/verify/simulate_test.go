@@ -75,7 +75,7 @@ func (w *world) arm(mean, failing, slow float64, prefix string) (signal.Arm, sig
 				}
 			}
 		}
-		arm.Count = arm.Count.Add(c)
+		arm.Count = arm.Add(c)
 		arm.Pods[name], hist.Pods[name] = c, counts
 	}
 	return arm, hist

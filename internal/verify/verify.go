@@ -130,13 +130,12 @@ func (v *Verifier) resume(ctx context.Context) error {
 }
 
 // track starts following a release; v.mu is held.
-func (v *Verifier) track(r release.Release, p release.Policy, last release.Verdict) *verification {
+func (v *Verifier) track(r release.Release, p release.Policy, last release.Verdict) {
 	t := newVerification(r, p, v.cfg.Tick)
 	t.last = last
 	v.live[r.ID] = t
 	v.metrics.live.Set(float64(len(v.live)))
 	v.cluster.Follow(r)
-	return t
 }
 
 // untrack ends following a release; v.mu is held.

@@ -29,7 +29,7 @@ type Config struct {
 	PrometheusURL   string
 	AlertmanagerURL string
 	ForgeURL        string
-	Listen          string // host:port; empty: a free one
+	Listen          string   // host:port; empty: a free one
 	Namespaces      []string // to watch; empty: all
 	Tick            time.Duration
 	Policy          string // YAML of the policy, one key a line
