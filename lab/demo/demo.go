@@ -163,11 +163,10 @@ func (d *demo) firstVersion(ctx context.Context) error {
 
 func (d *demo) healthyRelease(ctx context.Context) error {
 	d.say.title("A second version, no worse than the first")
-	rec, err := d.rollOut(ctx, imageV2)
-	if err != nil {
+	if err := d.rollOut(ctx, imageV2); err != nil {
 		return err
 	}
-	rec, err = d.await(ctx, imageV2, 2*time.Minute, "a healthy verdict", func(r *service.Record) bool { return r.Verdict.Kind != "pending" })
+	rec, err := d.await(ctx, imageV2, 2*time.Minute, "a healthy verdict", func(r *service.Record) bool { return r.Verdict.Kind != "pending" })
 	if err != nil {
 		return err
 	}
@@ -182,7 +181,7 @@ func (d *demo) healthyRelease(ctx context.Context) error {
 
 func (d *demo) badRelease(ctx context.Context) error {
 	d.say.title("A third version: 5 % of the requests of /api/checkout fail")
-	if _, err := d.rollOut(ctx, imageV3); err != nil {
+	if err := d.rollOut(ctx, imageV3); err != nil {
 		return err
 	}
 	rec, err := d.await(ctx, imageV3, 2*time.Minute, "a verdict", func(r *service.Record) bool { return r.Verdict.Final })
@@ -245,19 +244,19 @@ func (d *demo) consequences(ctx context.Context, rec *service.Record, decided ti
 
 // rollOut deploys an image and waits until Watchtower has seen it and the
 // first pod is ready.
-func (d *demo) rollOut(ctx context.Context, image string) (*service.Record, error) {
+func (d *demo) rollOut(ctx context.Context, image string) error {
 	if err := d.deploy(ctx, image); err != nil {
-		return nil, err
+		return err
 	}
 	d.say.step("kubectl set image deployment/%s %s=%s", workload, workload, image)
 	rec, err := d.await(ctx, image, 20*time.Second, "sight of the release", func(*service.Record) bool { return true })
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.within(ctx, 10*time.Second, func(ctx context.Context) error {
 		return poll(ctx, "the new ReplicaSet", func() bool { return !d.timeline.when(replicaSetSeen(image)).IsZero() })
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	seen := rec.Release.SeenAt.Sub(d.timeline.when(replicaSetSeen(image)))
 	d.figures.seen = max(d.figures.seen, seen)
@@ -268,7 +267,7 @@ func (d *demo) rollOut(ctx context.Context, image string) (*service.Record, erro
 	if err == nil {
 		d.say.step("the first pod of %s is ready", image)
 	}
-	return rec, err
+	return err
 }
 
 func (d *demo) deploy(ctx context.Context, image string) error {

@@ -43,7 +43,8 @@ type Service struct {
 	config string
 	log    string
 	cmd    *exec.Cmd
-	done   chan error
+	done   chan struct{} // closed when the process has ended
+	exit   error         // how, readable then
 }
 
 var configTemplate = template.Must(template.New("config").Parse(`cluster: lab
@@ -121,7 +122,7 @@ func (c *Config) complete(lab stack.Info) error {
 		c.Tick = 5 * time.Second
 	}
 	if c.Listen == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
@@ -160,10 +161,11 @@ func (s *Service) Begin() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(s.cfg.Binary, "serve", "--config", s.config)
+	// Its life is ended by Stop and Kill, not by a context.
+	cmd := exec.CommandContext(context.Background(), s.cfg.Binary, "serve", "--config", s.config)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.cfg.Dir, logFile, logFile
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	done, started := make(chan error, 1), make(chan error, 1)
+	done, started := make(chan struct{}), make(chan error, 1)
 	go func() {
 		// The signal at the parent's death is tied to the thread that starts the
 		// child, so the thread must live as long as the child does.
@@ -172,7 +174,8 @@ func (s *Service) Begin() error {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			done <- cmd.Wait()
+			s.exit = cmd.Wait()
+			close(done)
 		}
 	}()
 	if err := <-started; err != nil {
@@ -191,9 +194,8 @@ func (s *Service) WaitReady(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case err := <-s.done:
-			s.done <- err
-			return fmt.Errorf("watchtower ended before it was ready (%v); its log ends:\n%s", err, s.LogTail(20))
+		case <-s.done:
+			return fmt.Errorf("watchtower ended before it was ready: %w; its log ends:\n%s", errors.Join(errExited, s.exit), s.LogTail(20))
 		case <-ctx.Done():
 			return fmt.Errorf("watchtower was not ready in time: %w; its log ends:\n%s", ctx.Err(), s.LogTail(20))
 		case <-time.After(100 * time.Millisecond):
@@ -207,6 +209,8 @@ func (s *Service) Stop() error { return s.signal(syscall.SIGTERM, 15*time.Second
 // Kill ends it with SIGKILL, at whatever instruction it is.
 func (s *Service) Kill() error { return s.signal(syscall.SIGKILL, 5*time.Second) }
 
+var errExited = errors.New("it ended by itself")
+
 func (s *Service) signal(sig syscall.Signal, patience time.Duration) error {
 	if s.cmd == nil {
 		return nil
@@ -215,7 +219,7 @@ func (s *Service) signal(sig syscall.Signal, patience time.Duration) error {
 		return err
 	}
 	select {
-	case <-s.done:
+	case <-s.done: // how it ended says only that it was told to
 		s.cmd = nil
 		return nil
 	case <-time.After(patience):

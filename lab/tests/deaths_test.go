@@ -23,6 +23,7 @@ var (
 
 // Wherever Watchtower is killed: one rollback, one issue, one alert.
 func TestKilledAnywhereItActsOnce(t *testing.T) {
+	t.Parallel()
 	cases := []struct {
 		name string
 		// hold says where the process is when it dies: nil is in the middle of
@@ -64,8 +65,8 @@ func TestKilledAnywhereItActsOnce(t *testing.T) {
 			api.Reset()
 			forge.Reset()
 			s.start()
-			rec := s.settled(bad, "rollback", "done", 2*time.Minute)
-			rec = s.settled(bad, "issue", "done", time.Minute)
+			s.settled(bad, "rollback", "done", 2*time.Minute)
+			rec := s.settled(bad, "issue", "done", time.Minute)
 			s.settled(bad, "alert", "done", time.Minute)
 			s.rolled()
 			s.runs(good)

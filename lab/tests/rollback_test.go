@@ -79,6 +79,7 @@ func TestANewerDeployBetweenVerdictAndPatchVoidsTheRollback(t *testing.T) {
 }
 
 func TestWithoutATargetNothingIsRolledBackAndTheAlertSaysWhy(t *testing.T) {
+	t.Parallel()
 	refusal := func(t *testing.T, s *scene, image string) {
 		t.Helper()
 		s.settled(image, "rollback", "refused", 90*time.Second)

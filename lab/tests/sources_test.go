@@ -12,6 +12,7 @@ import (
 // While the metric source is out of order nothing may be decided, whatever the
 // kind of disorder; when it is well again, what happened meanwhile counts.
 func TestABrokenSourceDecidesNothingAndRecovers(t *testing.T) {
+	t.Parallel()
 	cases := []struct {
 		name string
 		mode fault.Mode

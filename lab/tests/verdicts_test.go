@@ -14,6 +14,7 @@ import (
 
 // Every dialect's failures must be found by looking at what the pods export.
 func TestABadReleaseIsRolledBackInEveryDialect(t *testing.T) {
+	t.Parallel()
 	for _, dialect := range []string{"prometheus", "node", "otel", "otel-old"} {
 		t.Run(dialect, func(t *testing.T) {
 			t.Parallel()
@@ -34,6 +35,7 @@ func TestABadReleaseIsRolledBackInEveryDialect(t *testing.T) {
 
 // A state of the pods convicts at once, and the workload is put back.
 func TestPodStatesConvictAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ tag, says string }{
 		{"crash", "crash"},
 		{"unpullable", "pulled"},
@@ -70,6 +72,7 @@ func limitMemory(t *testing.T, s *scene, limit string) {
 }
 
 func TestShapesOfDeployments(t *testing.T) {
+	t.Parallel()
 	t.Run("a healthy release is found healthy and left alone", func(t *testing.T) {
 		t.Parallel()
 		s := newScene(t, nil)
