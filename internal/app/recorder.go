@@ -44,24 +44,21 @@ func (r *recorder) Decide(ctx context.Context, rel release.Release, v release.Ve
 	return r.responder.Decide(ctx, rel, v, p)
 }
 
-// Superseded resolves what still fires for the workload's earlier releases.
+// Superseded closes the workload's earlier regressed releases: what fires for
+// them ends, what waits for approval is void.
 func (r *recorder) Superseded(ctx context.Context, w release.Workload, by release.ID, why string) error {
-	firing, err := r.store.FiringAlerts(ctx)
+	const newest = 50
+	earlier, err := r.store.Releases(ctx, store.Filter{
+		Namespace: w.Namespace, Workload: w.Name, Verdict: release.Regressed, Limit: newest,
+	})
 	if err != nil {
 		return err
 	}
-	for _, a := range firing {
-		if a.Release == by {
+	for _, rec := range earlier {
+		if rec.Release.ID == by || rec.Release.Workload.UID != w.UID {
 			continue
 		}
-		rec, err := r.store.Release(ctx, a.Release)
-		if err != nil {
-			return err
-		}
-		if rec.Release.Workload.UID != w.UID {
-			continue
-		}
-		if err := r.responder.Closed(ctx, a.Release, why); err != nil {
+		if err := r.responder.Closed(ctx, rec.Release.ID, why); err != nil {
 			return err
 		}
 	}

@@ -275,3 +275,38 @@ func TestTwoHundredHealthyRolloutsRollNothingBack(t *testing.T) {
 		}
 	})
 }
+
+func TestAnUndoByAPersonClosesTheRegressedRelease(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		annotations map[string]string
+		closed      int
+	}{
+		{"by a person", nil, 1},
+		{"by Watchtower itself, which follows it to its end", map[string]string{"rolled-back-to": "webapp-old"}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, testPolicy(), newMemory())
+				defer r.stop()
+				w := healthyWorld(3)
+				w.releaseErr = .2
+				id := r.deploy("", w)
+				time.Sleep(2 * time.Minute)
+				rel := r.memory.seen[id].Release
+				if v := r.memory.verdict(id); v.Kind != release.Regressed {
+					t.Fatalf("verdict %s, want regressed", v.Kind)
+				}
+				before := len(r.memory.superseded)
+				ro := rollout(*rel.Previous, ready(rel.ReplicaSet, 4))
+				ro.Workload, ro.Annotations = rel.Workload, c.annotations
+				r.Rollout(ro)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if got := len(r.memory.superseded) - before; got != c.closed {
+					t.Errorf("%d releases were closed, want %d", got, c.closed)
+				}
+			})
+		})
+	}
+}

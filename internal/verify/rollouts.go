@@ -2,10 +2,14 @@ package verify
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
+
+// rolledBackTo is the annotation's key as a Rollout has it.
+var rolledBackTo = strings.TrimPrefix(release.AnnotationRolledBackTo, release.AnnotationPrefix)
 
 // Rollout takes the newest state of a Deployment. It does not block.
 func (v *Verifier) Rollout(ro release.Rollout) {
@@ -123,6 +127,9 @@ func (v *Verifier) returned(ctx context.Context, ro release.Rollout, k known) er
 		return v.recorder.Refused(ctx, id, "regressed_returned",
 			"ReplicaSet "+ro.Current.Name+", judged regressed, was put back by someone; a release is rolled back once only")
 	}
+	if k.live == nil && ro.Annotations[rolledBackTo] == ro.Current.Name {
+		return nil // Watchtower's own rollback, which is followed to its end elsewhere
+	}
 	return v.overtake(ctx, ro.Workload, "", "the Deployment went back to ReplicaSet "+ro.Current.Name)
 }
 
@@ -141,9 +148,6 @@ func (v *Verifier) overtake(ctx context.Context, w release.Workload, by release.
 		v.finish(ctx, t, closed(t, why, time.Now()))
 	}
 	v.mu.Unlock()
-	if by == "" && len(closing) == 0 {
-		return nil
-	}
 	return v.recorder.Superseded(ctx, w, by, why)
 }
 
