@@ -17,17 +17,18 @@ build: ## bin/watchtower and bin/lab
 	cd lab && $(GO) build -trimpath -o ../bin/lab ./cmd/lab
 	cd lab && $(GO) build -trimpath -o ../bin/webapp ./webapp
 
-test-short: ## all tests that need no cluster
-	@echo "testing the service, then the lab's own parts; no cluster is started"
-	$(GO) test -race ./...
+test-short: ## the tests that need no cluster, in a few minutes
+	@echo "testing the service, then the lab's own packages; no cluster is started"
+	$(GO) test -short ./...
 	cd lab && $(GO) test -short ./...
 
-test: build ## all tests: those of test-short, then the ones against a real cluster
-	@echo "testing the service"
+test: build ## all tests: with the race detector, and against a real cluster
+	@echo "testing the service with the race detector (three minutes, and a few more while it compiles the first time)"
 	$(GO) test -race ./...
-	@echo "testing against a real cluster; missing parts of it are compiled first (once, up to half an hour on two cores)"
+	@echo "building what is missing of a real cluster (once, up to half an hour on two cores)"
 	bin/lab build
-	cd lab && $(GO) test -v -p 1 -timeout 45m ./... 2>&1 | grep -vE '^(=== (RUN|PAUSE|CONT)|\?)' ; test $${PIPESTATUS[0]} -eq 0
+	@echo "testing the lab, then the service against the real cluster in it (about a quarter of an hour)"
+	cd lab && $(GO) test -v -p 1 -parallel 6 -timeout 45m ./... 2>&1 | grep -E --line-buffered '^( *--- |ok|FAIL|panic|the lab|starting|.*_test\.go:)' ; test $${PIPESTATUS[0]} -eq 0
 
 lint: ## golangci-lint, with the rules of which room may import which
 	$(call tool,golangci-lint) run ./...
@@ -47,7 +48,8 @@ check: ## what a change must pass: format, vet, lint, dead code, generated files
 	@echo "go.mod"; $(GO) mod tidy -diff && cd lab && $(GO) mod tidy -diff
 
 bench: ## figures, as ratios within one run
-	$(GO) test -run '^$$' -bench . -benchmem ./bench/... ./internal/...
+	@echo "ms/tick: one look at that many live releases; %regressed, %healthy, s-median: what became of simulated rollouts, and after how long"
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 
 demo: build ## a bad release on a real cluster, caught and rolled back; DEMO_EXIT=1 ends after the story
 	bin/lab demo --watchtower bin/watchtower --webapp bin/webapp $(if $(DEMO_EXIT),--exit)

@@ -139,6 +139,8 @@ func (t *verification) lacking(a judge.Assessment) string {
 	switch {
 	case t.sourceErr != nil:
 		return fmt.Sprintf("waiting for the metric source: %v", t.sourceErr)
+	case t.judge == nil && t.everFresh && t.firstCounted.IsZero():
+		return "no request reached the release's pods"
 	case t.judge == nil && t.everFresh:
 		return "waiting for enough of a baseline"
 	case t.judge == nil:

@@ -14,7 +14,8 @@ import (
 // for those who look; a change of verdict is written at once.
 const saveEvery = 10 * time.Second
 
-// historyPatience is how long an empty past is asked for again.
+// historyPatience is how long an empty past is asked for again once there are
+// requests to judge.
 const historyPatience = time.Minute
 
 // Tick counts and judges every live release once. The source is read with no
@@ -74,15 +75,17 @@ func (v *Verifier) readHistories(ctx context.Context, now time.Time) {
 	}
 }
 
-// takeHistory keeps what went before. A past without a single sample may be the
-// source's fault rather than the workload's, so it is asked for again for a while.
+// takeHistory keeps what went before. A past without a single request may be
+// the source's fault rather than the workload's, so it is asked for again until
+// requests have been counted for a while.
 func (t *verification) takeHistory(res signal.Result, now time.Time) {
 	if res.Err != nil {
 		t.sourceErr = res.Err
 		return
 	}
 	t.history = res.Readings
-	t.historyKnown = t.hadHistory() || t.release.Previous == nil || now.Sub(t.release.SeenAt) > historyPatience
+	waited := !t.firstCounted.IsZero() && now.Sub(t.firstCounted) > historyPatience
+	t.historyKnown = waited || t.release.Previous == nil || slices.ContainsFunc(t.history, counted)
 }
 
 // subjects lists the live releases that pass keep, in a stable order.

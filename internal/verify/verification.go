@@ -31,6 +31,8 @@ type verification struct {
 	lastGood   time.Time // last successful read
 	lastFresh  time.Time // end of the last tick with a sample
 	everFresh  bool
+	// firstCounted is the end of the first tick with requests.
+	firstCounted time.Time
 	sourceErr  error
 	lastPacing pacing
 
@@ -82,6 +84,9 @@ func (t *verification) take(res signal.Result, now time.Time) {
 	for _, rd := range res.Readings {
 		if rd.Fresh {
 			t.everFresh, t.lastFresh = true, rd.To
+		}
+		if t.firstCounted.IsZero() && counted(rd) {
+			t.firstCounted = rd.To
 		}
 		t.feed(rd)
 	}
@@ -243,6 +248,19 @@ func anything(readings []signal.Reading) bool {
 		}
 	}
 	return false
+}
+
+// counted reports whether any request was counted in a reading.
+func counted(rd signal.Reading) bool {
+	if e := rd.Errors; e != nil && e.Release.Total+e.Stable.Total > 0 {
+		return true
+	}
+	for _, p := range rd.Custom {
+		if p.Release.Total+p.Stable.Total > 0 {
+			return true
+		}
+	}
+	return rd.Latency != nil && sum(rd.Latency.Release.Counts)+sum(rd.Latency.Stable.Counts) > 0
 }
 
 func hasErrors(readings []signal.Reading) bool {
