@@ -63,7 +63,7 @@ func TestScalingNeverVoidsARollbackAndADeployIsNeverOverwritten(t *testing.T) {
 		}
 	})
 	t.Logf("%d put back, %d voided by a deploy, %d followed by a deploy, %d calls that had to be repeated", putBack, voided, overtaken, repeated)
-	if putBack == 0 || voided == 0 || overtaken == 0 || repeated == 0 {
+	if !testing.Short() && (putBack == 0 || voided == 0 || overtaken == 0 || repeated == 0) {
 		t.Error("the sequences were too tame: the property says nothing")
 	}
 }
