@@ -179,7 +179,11 @@ func (d *decoder) scalar(path string, at place, node ast.Node, v reflect.Value) 
 			d.fail(at, path, "%s has no value: give it one or remove the key", path)
 			return
 		}
-		d.fail(where, path, "%s must be %s, not %s", path, wanted(v.Type()), kindOf(node))
+		hint := ""
+		if kindOf(node) == "a mapping" {
+			hint = ": put quotes around a text that holds a colon, such as a URL between brackets"
+		}
+		d.fail(where, path, "%s must be %s, not %s%s", path, wanted(v.Type()), kindOf(node), hint)
 		return
 	}
 	if err := setScalar(v, text); err != nil {
