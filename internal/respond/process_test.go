@@ -12,26 +12,25 @@ import (
 // when the process is dead.
 func (p *process) point(ctx context.Context, at string) error {
 	p.w.mu.Lock()
-	die, blow, hang := p.w.crashAt == at, p.w.panicAt == at, p.w.hangAt == at
-	if die {
-		p.w.crashAt = ""
+	dead := p.dead
+	is := func(armed *string) bool {
+		if dead || *armed != at {
+			return false
+		}
+		*armed = ""
+		return true
 	}
-	if blow {
-		p.w.panicAt = ""
-	}
-	if hang {
-		p.w.hangAt = ""
-	}
+	die, blow, hang := is(&p.w.crashAt), is(&p.w.panicAt), is(&p.w.hangAt)
+	// Dead in the same moment: whoever disarms the point later must see it.
+	p.dead = dead || die
+	dead = p.dead
 	p.w.mu.Unlock()
 	if die {
-		p.kill()
+		p.takeImage()
 	}
 	if blow {
 		panic("at " + at)
 	}
-	p.mu.Lock()
-	dead := p.dead
-	p.mu.Unlock()
 	if dead || hang {
 		<-ctx.Done()
 		return ctx.Err()

@@ -81,7 +81,7 @@ func (r *randomRun) step() {
 	if h == nil {
 		what = "deploy"
 	}
-	r.revive()
+	w.revive()
 	switch what {
 	case "deploy":
 		r.versions[name]++
@@ -122,15 +122,6 @@ func away(down bool) error {
 	return nil
 }
 
-// revive starts the next process when the last one was killed at a point.
-func (r *randomRun) revive() {
-	select {
-	case <-r.w.process.killed:
-		r.w.next()
-	default:
-	}
-}
-
 func (r *randomRun) judge(h *history) {
 	v := verdict(h.rel, rapid.SampledFrom(kinds).Draw(r.t, "verdict"), rapid.Bool().Draw(r.t, "final"))
 	switch rapid.IntRange(0, 5).Draw(r.t, "evidence") {
@@ -143,7 +134,10 @@ func (r *randomRun) judge(h *history) {
 		p := h.policy
 		h.condemned, h.evidence = &p, len(v.Evidence) > 0
 	}
-	r.w.process.decide(h.rel, v, h.policy)
+	// A verdict may die with its process, and is found again by the next one's loop.
+	for lost := true; lost; lost = r.w.revive() {
+		r.w.process.decide(h.rel, v, h.policy)
+	}
 }
 
 // checkPatch looks at the database at the moment the cluster takes a patch.
@@ -165,7 +159,7 @@ func (r *randomRun) checkPatch(p *process, req release.RollbackRequest) {
 // settle ends all faults and lets everything come to its end.
 func (r *randomRun) settle() {
 	r.w.arm("")
-	r.revive()
+	r.w.revive()
 	r.w.cluster.setDown(false)
 	r.w.alerts.fail(nil)
 	r.w.forge.fail(nil)

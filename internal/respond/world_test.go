@@ -46,7 +46,7 @@ type world struct {
 	bare    bool // neither Alertmanager nor forge is configured
 	// crashAt kills the process at a point, "before rollback" or "after issue",
 	// once.
-	mu      sync.Mutex
+	mu      sync.Mutex // of these three, and of whether a process is dead
 	crashAt string
 	panicAt string
 	hangAt  string
@@ -94,9 +94,8 @@ type process struct {
 	reg       *prometheus.Registry
 	cancel    context.CancelFunc
 	ended     chan error
-	mu        sync.Mutex
-	killed    chan struct{} // closed once the image of the database is taken
 	dead      bool
+	killed    chan struct{} // closed once the image of the database is taken
 }
 
 // fakeTime has River use the time of the test's bubble also where it would
@@ -169,12 +168,19 @@ func (p *process) stop() {
 // kill ends the process as SIGKILL would: from this moment on nothing of it
 // reaches the world, and the next process finds the file as it is now.
 func (p *process) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.dead {
-		return
-	}
+	p.w.mu.Lock()
+	alive := !p.dead
 	p.dead = true
+	p.w.mu.Unlock()
+	if alive {
+		p.takeImage()
+	}
+	<-p.killed
+}
+
+// takeImage keeps the database of a process that has just died.
+func (p *process) takeImage() {
+	defer close(p.killed)
 	from, to := p.w.path(), filepath.Join(p.w.dir, fmt.Sprintf("w%d.db", p.w.images+1))
 	// The one connection is held, so that the files do not change while copied.
 	err := p.store.Write(context.Background(), func(*store.Tx) error {
@@ -183,7 +189,6 @@ func (p *process) kill() {
 	if err != nil {
 		p.w.t.Errorf("copy the database: %v", err)
 	}
-	close(p.killed)
 }
 
 func copyFile(from, to string) error {
@@ -213,6 +218,20 @@ func (w *world) next() *process {
 	w.process.stop()
 	w.images++
 	return w.start()
+}
+
+// revive starts the next process when the last one has died, and reports
+// whether it has. What was asked of that one since may be lost.
+func (w *world) revive() bool {
+	w.t.Helper()
+	w.mu.Lock()
+	dead := w.process.dead
+	w.mu.Unlock()
+	if dead {
+		<-w.process.killed // its image is still being taken, perhaps
+		w.next()
+	}
+	return dead
 }
 
 // decide has the process judge a release.
