@@ -6,7 +6,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # rest of the web framework.
 TAGS := nomsgpack
 LDFLAGS := -s -w -X main.version=$(VERSION)
-tool = $(GO) tool -modfile=tools/$(1)/go.mod
+tool = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-short lint fmt generate check bench demo
@@ -38,7 +38,7 @@ lint: ## golangci-lint, with the rules of which room may import which
 	cd lab && $(GO) tool -modfile=../tools/golangci-lint/go.mod golangci-lint run -c ../.golangci.yml ./...
 
 fmt: ## gofumpt on everything
-	$(call tool,gofumpt) -w $(shell git ls-files '*.go' | grep -v _templ.go)
+	@$(call tool,gofumpt) -w $(shell git ls-files '*.go' | grep -v _templ.go)
 
 generate: ## the files that are made from others
 	$(GO) generate ./...

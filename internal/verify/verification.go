@@ -25,16 +25,16 @@ type verification struct {
 	curves       map[string]*curve
 	custom       []string // names of the user's own signals that are declared
 
-	dialect    string
-	notes      []string
-	queries    []release.Query
-	lastGood   time.Time // last successful read
-	lastFresh  time.Time // end of the last tick with a sample
-	everFresh  bool
+	dialect   string
+	notes     []string
+	queries   []release.Query
+	lastGood  time.Time // last successful read
+	lastFresh time.Time // end of the last tick with a sample
+	everFresh bool
 	// firstCounted is the end of the first tick with requests.
 	firstCounted time.Time
-	sourceErr  error
-	lastPacing pacing
+	sourceErr    error
+	lastPacing   pacing
 
 	obs      release.Observation
 	observed bool
