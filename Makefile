@@ -5,6 +5,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # MessagePack is of no use here, and its codec takes longer to compile than the
 # rest of the web framework.
 TAGS := nomsgpack
+# The race detector needs a C compiler; without one the tests run without it.
+RACE := $(if $(shell command -v $$($(GO) env CC) 2>/dev/null),-race)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 tool = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 
@@ -26,8 +28,9 @@ test-short: ## the tests that need no cluster, in a few minutes
 	cd lab && $(GO) test -vet=off -short ./...
 
 test: build ## all tests: with the race detector, and against a real cluster
-	@echo "testing the service with the race detector (three minutes, and a few more while it compiles the first time)"
-	$(GO) test -tags $(TAGS) -race ./...
+	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
+	@echo "testing the service (three minutes with the race detector, and a few more while it compiles the first time)"
+	$(GO) test -tags $(TAGS) $(RACE) ./...
 	@echo "building what is missing of a real cluster (once, up to half an hour on two cores)"
 	bin/lab build
 	@echo "testing the lab, then the service against the real cluster in it (about a quarter of an hour)"
