@@ -59,9 +59,7 @@ func (r *rig) deploy(name string, w *world) release.ID {
 	ro := rollout(next, ready(old, 4))
 	ro.Workload.UID, ro.Workload.Name = "w"+name, "webapp"+name
 	id := release.NewID("lab", ro.Workload.UID, next.UID)
-	r.source.mu.Lock()
-	r.source.worlds[id] = w
-	r.source.mu.Unlock()
+	r.source.put(id, w)
 	r.Rollout(ro)
 	return id
 }
@@ -185,7 +183,7 @@ func TestANewerReleaseSupersedesTheOlder(t *testing.T) {
 		defer r.stop()
 		old := r.deploy("", healthyWorld(1))
 		time.Sleep(10 * time.Second)
-		first := r.memory.seen[old].Release
+		first := r.memory.release(old)
 		next := rs("newer", 0, "v3")
 		next.CreatedAt, next.Revision = time.Now(), 3
 		ro := rollout(next, ready(first.ReplicaSet, 3), ready(*first.Previous, 1))
@@ -198,10 +196,10 @@ func TestANewerReleaseSupersedesTheOlder(t *testing.T) {
 		if v.Kind != release.InsufficientData || !v.Final {
 			t.Errorf("the older release is %s (final %v), want insufficient_data, final", v.Kind, v.Final)
 		}
-		if got := r.memory.seen[old].Release.SupersededBy; got != id {
+		if got := r.memory.release(old).SupersededBy; got != id {
 			t.Errorf("superseded by %q, want %q", got, id)
 		}
-		if got := r.memory.seen[id].Release.Previous; got == nil || got.Name != first.Previous.Name {
+		if got := r.memory.release(id).Previous; got == nil || got.Name != first.Previous.Name {
 			t.Errorf("the newer release is compared with %v, want the baseline of the older, %s", got, first.Previous.Name)
 		}
 	})
@@ -224,7 +222,7 @@ func TestARestartFindsLiveReleasesAgain(t *testing.T) {
 		defer again.stop()
 		w2 := healthyWorld(3)
 		w2.releaseErr = .05
-		again.source.worlds[id] = w2
+		again.source.put(id, w2)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		if v := m.verdict(id); v.Kind != release.Regressed {
@@ -293,17 +291,17 @@ func TestAnUndoByAPersonClosesTheRegressedRelease(t *testing.T) {
 				w.releaseErr = .2
 				id := r.deploy("", w)
 				time.Sleep(2 * time.Minute)
-				rel := r.memory.seen[id].Release
+				rel := r.memory.release(id)
 				if v := r.memory.verdict(id); v.Kind != release.Regressed {
 					t.Fatalf("verdict %s, want regressed", v.Kind)
 				}
-				before := len(r.memory.superseded)
+				before := r.memory.closed()
 				ro := rollout(*rel.Previous, ready(rel.ReplicaSet, 4))
 				ro.Workload, ro.Annotations = rel.Workload, c.annotations
 				r.Rollout(ro)
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if got := len(r.memory.superseded) - before; got != c.closed {
+				if got := r.memory.closed() - before; got != c.closed {
 					t.Errorf("%d releases were closed, want %d", got, c.closed)
 				}
 			})

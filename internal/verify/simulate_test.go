@@ -110,6 +110,12 @@ func newSimSource(tick time.Duration) *simSource {
 	return &simSource{tick: tick, worlds: map[release.ID]*world{}, at: map[release.ID]time.Time{}}
 }
 
+func (s *simSource) put(id release.ID, w *world) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.worlds[id] = w
+}
+
 func (s *simSource) Read(_ context.Context, at time.Time, subjects []signal.Subject) map[release.ID]signal.Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,6 +295,19 @@ func (m *memory) verdict(id release.ID) release.Verdict {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.seen[id].Verdict
+}
+
+func (m *memory) release(id release.ID) release.Release {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seen[id].Release
+}
+
+// closed is how often earlier releases of a workload were closed.
+func (m *memory) closed() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.superseded)
 }
 
 func (m *memory) setFail(err error) {
