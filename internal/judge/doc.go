@@ -31,8 +31,12 @@
 // the rollout. The rate is Gamma(a, b): its mean and variance come from the
 // windows before, the variance being that of the estimate with a burst as one
 // event, of the drift between eighths of the history, and of a drift of a tenth
-// that is always assumed. Again half bets on the tick's proportion over what the
-// null expects by then, half is the gamma likelihood ratio with counts over φ.
+// that is always assumed. A third bets on the tick's proportion over what the
+// null expects by then; a third is the gamma likelihood ratio tick by tick with
+// counts over φ as known before each; and a third is that of all counts at once
+// with φ as known now, since a short history has its say in the first ticks, when
+// least is known of bursts. The last is no martingale by construction; its false
+// alarms are measured (BenchmarkFalseAlarms).
 // If the stable arm fared much worse in its last ticks than history, those ticks
 // replace the history: trouble from outside may outlive the old pods.
 //
