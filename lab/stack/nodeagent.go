@@ -2,10 +2,13 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/watchtower-verify/watchtower/lab/images"
 	"github.com/watchtower-verify/watchtower/lab/node"
@@ -26,7 +29,7 @@ func (l *Lab) registry() *component {
 			l.catalogue = cat
 		}
 		l.ports.release(Registry)
-		r, err := images.Serve(ctx, l.ports.addr(Registry), l.catalogue)
+		r, err := serveImages(ctx, l.ports.addr(Registry), l.catalogue)
 		if err != nil {
 			return nil, err
 		}
@@ -35,6 +38,18 @@ func (l *Lab) registry() *component {
 	c.after = []string{Gitea}
 	c.ready = func(context.Context) error { return nil } // it listens once it has begun
 	return c
+}
+
+// serveImages starts the registry. A port that was let go a moment ago may
+// still be held by a child that is being started: that passes.
+func serveImages(ctx context.Context, addr string, catalogue *images.Catalogue) (r *images.Registry, err error) {
+	for range 20 {
+		if r, err = images.Serve(ctx, addr, catalogue); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return r, err
 }
 
 // openCatalogue puts the sample service's images into the lab's own catalogue;
