@@ -104,10 +104,11 @@ func (s *scene) serve(requestsPerSecond float64, change func(*deployment.Spec)) 
 	}
 }
 
-// rolled waits until the workload's rollout is complete.
+// rolled waits until the workload's rollout is complete. It has patience for a
+// controller that waits longer and longer for an API server that was away.
 func (s *scene) rolled() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)
 	defer cancel()
 	if err := deployment.WaitReady(ctx, theLab.Client(), s.ns, workload); err != nil {
 		s.t.Fatal(err)
