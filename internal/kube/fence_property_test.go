@@ -90,7 +90,7 @@ func TestRollbackNeverWritesToWhatMoved(t *testing.T) {
 			rolledBack += len(api.writes) - seen
 		}
 	})
-	if !testing.Short() && (rolledBack == 0) {
+	if !testing.Short() && rolledBack == 0 {
 		t.Error("no sequence led to a rollback: the property says nothing")
 	}
 }
