@@ -34,6 +34,14 @@ type Signal struct {
 	MinEffect, HealthyRatio float64
 	// Required signals must be shown healthy before the release is.
 	Required bool
+
+	// Value makes this a signal of quantities (seconds per request, bytes per pod)
+	// instead of proportions: its ticks carry Tick.Value, its past HistoryValues.
+	Value bool
+	// Worse is the direction in which a quantity gets worse.
+	Worse release.Direction
+	// HistoryValues is as History, for a signal of quantities.
+	HistoryValues []release.Measure
 }
 
 // Tick is what one signal counted in one tick. For latency, bad is slower than
@@ -42,6 +50,22 @@ type Tick struct {
 	Release, Stable release.Count
 	// Pods of the release arm; their sum is Release. May be nil when unknown.
 	Pods map[string]release.Count
+	// Strata split Release and Stable by route, so that a shift in the mix of
+	// routes is not taken for harm; nil where they are not told apart.
+	Strata []Stratum
+	// Value is set instead of all the above in a signal of quantities.
+	Value *ValueTick
+}
+
+// Stratum is one route's share of a tick.
+type Stratum struct{ Release, Stable release.Count }
+
+// ValueTick is what a signal of quantities measured in one tick. An arm without
+// exposure has Weight 0.
+type ValueTick struct {
+	Release, Stable release.Measure
+	// Pods of the release arm. May be nil when unknown.
+	Pods map[string]release.Measure
 }
 
 // Assessment is the judge's answer now.
@@ -69,6 +93,8 @@ type SignalResult struct {
 	E, EStable, EHistory, HealthyE float64
 	// Baseline is the arm that carries more of the evidence.
 	Baseline release.Arm
+	// In a signal of quantities: the arms over all ticks so far, and the past.
+	ReleaseValue, StableValue, HistoryValue release.Measure
 	// Counts over all ticks so far, and of the windows before the rollout.
 	Release, Stable, History release.Count
 	// Effect is the relative risk against Baseline; nil without data in either.

@@ -61,14 +61,34 @@ type Policy struct {
 	Custom  []CustomSignal     `json:"signals,omitempty"`
 }
 
-// CustomSignal is a user's own ratio of two counters: how many of Total were
-// Bad. Both are plain PromQL selectors of counters; Watchtower adds the
-// matchers for the release's pods and takes the increases itself.
+// CustomSignal is a signal of the user's own, in one of three forms: Bad with
+// Total is a ratio of two counters (how many of Total were Bad), Counter is one
+// counter (its increase per second and pod), Gauge is any PromQL that answers
+// with one value for each pod. Bad, Total and Counter are plain selectors;
+// Watchtower adds the matchers for the release's pods, in a Gauge to every
+// selector in it, and takes increases itself.
 type CustomSignal struct {
-	Name  string `json:"name"`
-	Bad   string `json:"bad"`
-	Total string `json:"total"`
+	Name    string `json:"name"`
+	Bad     string `json:"bad,omitempty"`
+	Total   string `json:"total,omitempty"`
+	Counter string `json:"counter,omitempty"`
+	Gauge   string `json:"gauge,omitempty"`
+	// Worse is the direction that is bad, of a Counter or Gauge; a ratio is worse
+	// when it rises.
+	Worse Direction `json:"worse,omitempty"`
+	// MinEffect is the relative change that is tolerated, of a Counter or Gauge:
+	// 0.2 allows a fifth more (or less). 0 stands for 0.2.
+	MinEffect float64 `json:"min_effect,omitempty"`
 }
+
+// Direction is which way a value gets worse.
+type Direction string
+
+// The directions. The zero value means up.
+const (
+	Up   Direction = "up"
+	Down Direction = "down"
+)
 
 // DefaultPolicy is in force where the configuration says nothing. It only
 // observes.
@@ -86,7 +106,7 @@ func DefaultPolicy() Policy {
 		MinEffect:       0.1,
 		HealthyRatio:    1.5,
 		HealthyIncrease: 0.01,
-		Weights:         map[string]float64{"errors": 0.4, "latency": 0.3, "custom": 0.3},
+		Weights:         map[string]float64{"errors": 0.4, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.3},
 		Issue:           true,
 	}
 }

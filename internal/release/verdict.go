@@ -25,6 +25,13 @@ const (
 	SignalLatencyP50 = "latency_p50"
 	SignalLatencyP90 = "latency_p90"
 	SignalLatencyP99 = "latency_p99"
+	// SignalLatencyMean is measured where only sum and count of latencies exist.
+	SignalLatencyMean = "latency_mean"
+	// SignalThroughput is finished requests per second and ready pod.
+	SignalThroughput = "throughput"
+	SignalRestarts   = "restarts" // of containers, per pod and second
+	SignalCPU        = "cpu"      // core-seconds per request, cores per pod where requests are not counted
+	SignalMemory     = "memory"   // working set per pod
 	SignalPodState   = "pod_state"
 
 	// SignalLatency is all quantiles of latency together, where a query serves
@@ -37,9 +44,12 @@ type Unit string
 
 // The units.
 const (
-	UnitRatio   Unit = "ratio"
-	UnitSeconds Unit = "seconds"
-	UnitCount   Unit = "count"
+	UnitRatio     Unit = "ratio"
+	UnitSeconds   Unit = "seconds"
+	UnitCount     Unit = "count"
+	UnitPerSecond Unit = "per_second"
+	UnitBytes     Unit = "bytes"
+	UnitCores     Unit = "cores"
 )
 
 // VerdictKind is the answer for a release.
@@ -113,6 +123,9 @@ func (v Verdict) Queries() []Query {
 type Evidence struct {
 	Signal   string `json:"signal"`
 	Baseline Arm    `json:"baseline"`
+	// SeenBy says who counted: SeenByServer or, in what callers tell of their
+	// requests to this workload, SeenByCallers. "" where nobody counts requests.
+	SeenBy string `json:"seen_by,omitempty"`
 	// EValue against "no regression"; nil where the evidence is a state.
 	EValue *float64 `json:"e_value"`
 	// HealthyEValue against "worse than the policy tolerates"; nil for a state.
@@ -131,6 +144,12 @@ type Evidence struct {
 	Queries []Query `json:"queries,omitempty"`
 	Curve   []Point `json:"curve,omitempty"`
 }
+
+// Who counts requests.
+const (
+	SeenByServer  = "server"
+	SeenByCallers = "callers"
+)
 
 // Effect is a ratio and its interval.
 type Effect struct {
@@ -156,6 +175,24 @@ func (c Count) Ratio() float64 {
 
 // Add returns the sum of two counts.
 func (c Count) Add(o Count) Count { return Count{c.Total + o.Total, c.Bad + o.Bad} }
+
+// Measure is a quantity over an exposure: seconds over requests, bytes over
+// pods, requests over ready pod-seconds. Its value is their quotient.
+type Measure struct {
+	Sum    float64 `json:"sum"`
+	Weight float64 `json:"weight"`
+}
+
+// Value is Sum/Weight, 0 without exposure.
+func (m Measure) Value() float64 {
+	if m.Weight == 0 {
+		return 0
+	}
+	return m.Sum / m.Weight
+}
+
+// Add returns the measure of both exposures together.
+func (m Measure) Add(o Measure) Measure { return Measure{m.Sum + o.Sum, m.Weight + o.Weight} }
 
 // Query is one question that was put to a source, exactly as sent.
 type Query struct {
