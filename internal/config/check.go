@@ -1,10 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -17,7 +20,8 @@ import (
 // there and what excludes another.
 type checker struct {
 	*decoder
-	c *Config
+	c      *Config
+	folder string // of the file, which relative paths count from
 }
 
 func (k *checker) check() {
@@ -37,6 +41,7 @@ func (k *checker) check() {
 		}
 	}
 	k.prometheus()
+	k.catalogue()
 	k.alertmanager()
 	k.forge()
 	k.registry()
@@ -140,41 +145,28 @@ func (k *checker) between(path string, d, low, high time.Duration) {
 	}
 }
 
-func (k *checker) prometheus() {
-	p := k.c.Prometheus
-	if p.URL == "" {
-		k.at("prometheus.url", "the URL of Prometheus is missing: add prometheus: {url: \"http://host:9090\"}")
-	} else {
-		k.url("prometheus.url", p.URL)
+func (k *checker) within(path string, n, low, high int) {
+	if n < low || n > high {
+		k.at(path, "%d is out of range: use %d to %d", n, low, high)
 	}
-	if p.Basic != nil {
-		if p.BearerTokenFile != "" {
-			k.at("prometheus.basic", "bearer_token_file is given too: keep one way to log in")
+}
+
+// catalogue checks that the directory can be listed: a catalogue that is not
+// read would leave workloads unmeasured in silence.
+func (k *checker) catalogue() {
+	dir := k.c.Catalogue
+	if dir == "" {
+		if k.given("catalogue") {
+			k.at("catalogue", "the directory is empty: name one, or remove the key")
 		}
-		if p.Basic.User == "" {
-			k.at("prometheus.basic.user", "the user is missing")
-		}
-		if p.Basic.PasswordFile == "" {
-			k.at("prometheus.basic.password_file", "the file that holds the password is missing")
-		}
+		return
 	}
-	for name, value := range p.Headers {
-		at := join("prometheus.headers", name)
-		switch {
-		case !headerName.MatchString(name):
-			k.at(at, "this is no name of an HTTP header")
-		case secretName.MatchString(name):
-			k.at(at, "a header that holds a secret does not belong into this file: use bearer_token_file or basic.password_file")
-		case strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Length"):
-			k.at(at, "this header is set by the client itself: remove it")
-		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
-			k.at(at, "the value holds a control character")
+	if _, err := os.ReadDir(within(k.folder, dir)); err != nil {
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
 		}
-	}
-	k.between("prometheus.timeout", p.Timeout, 100*time.Millisecond, 5*time.Minute)
-	k.between("prometheus.lag", p.Lag, 0, 10*time.Minute)
-	if p.Concurrency < 1 || p.Concurrency > 100 {
-		k.at("prometheus.concurrency", "%d is out of range: use 1 to 100", p.Concurrency)
+		k.at("catalogue", "the directory %s cannot be read: %s", dir, err)
 	}
 }
 

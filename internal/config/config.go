@@ -27,6 +27,8 @@ type Config struct {
 	Kubernetes Kubernetes `yaml:"kubernetes"`
 	// Where the measurements come from.
 	Prometheus Prometheus `yaml:"prometheus" jsonschema:"required"`
+	// Directory of one's own signal catalogue: *.yaml files written as those in rules/signals.
+	Catalogue string `yaml:"catalogue"`
 	// Where alerts go. Without it none are sent.
 	Alertmanager *Alertmanager `yaml:"alertmanager"`
 	// Where hotfix issues are opened. Without it none are.
@@ -51,24 +53,6 @@ type Kubernetes struct {
 	Kubeconfig string `yaml:"kubeconfig"`
 	// Namespaces to watch, by exact name. Empty: all.
 	Namespaces []string `yaml:"namespaces"`
-}
-
-// Prometheus says how the metric store is asked.
-type Prometheus struct {
-	// Base URL of the Prometheus HTTP API, without /api/v1.
-	URL string `yaml:"url" jsonschema:"required"`
-	// File that holds a bearer token.
-	BearerTokenFile string `yaml:"bearer_token_file"`
-	// HTTP basic authentication.
-	Basic *Basic `yaml:"basic"`
-	// Further headers of each request, such as X-Scope-OrgID. No secrets.
-	Headers map[string]string `yaml:"headers"`
-	// How long one query may take.
-	Timeout time.Duration `yaml:"timeout"`
-	// How many queries may run at once.
-	Concurrency int `yaml:"concurrency"`
-	// How long samples need to become visible: this much before now is where each look ends.
-	Lag time.Duration `yaml:"lag"`
 }
 
 // Basic is HTTP basic authentication.
@@ -180,7 +164,7 @@ func defaults() *Config {
 		Listen:     "127.0.0.1:9477",
 		Tick:       10 * time.Second,
 		Store:      Store{Path: "watchtower.db"},
-		Prometheus: Prometheus{Timeout: 10 * time.Second, Concurrency: 4, Lag: time.Second},
+		Prometheus: defaultPrometheus(),
 		Registry:   Registry{Timeout: 10 * time.Second},
 	}
 }

@@ -45,7 +45,7 @@ func Load(path string) (*Config, error) {
 // its errors, and the file paths in it are taken from the name's folder.
 func Parse(name string, text []byte) (*Config, error) {
 	f := newFaults(name, text)
-	c := parse(f, text)
+	c := parse(f, text, filepath.Dir(name))
 	if err := f.err(); err != nil {
 		what := "1 fault"
 		if n := len(f.list); n > 1 {
@@ -64,7 +64,7 @@ type faultList struct{ Problems }
 func (l faultList) Error() string { return "\n" + l.Problems.Error() }
 func (l faultList) Unwrap() error { return l.Problems }
 
-func parse(f *faults, text []byte) *Config {
+func parse(f *faults, text []byte, folder string) *Config {
 	c := defaults()
 	if len(text) > maxBytes {
 		f.add(place{1, 1}, "the file has %d bytes: at most %d are read", len(text), maxBytes)
@@ -91,7 +91,7 @@ func parse(f *faults, text []byte) *Config {
 	}
 	d := &decoder{faults: f, places: map[string]place{}, failed: map[string]bool{}}
 	d.value("", place{1, 1}, root, reflect.ValueOf(c).Elem())
-	(&checker{decoder: d, c: c}).check()
+	(&checker{decoder: d, c: c, folder: folder}).check()
 	return c
 }
 
@@ -176,10 +176,7 @@ func tooDeep(text []byte) (place, bool) {
 
 // locate takes relative file paths from the folder of the configuration file.
 func (c *Config) locate(folder string) {
-	paths := []*string{&c.Store.Path, &c.Kubernetes.Kubeconfig, &c.Prometheus.BearerTokenFile}
-	if c.Prometheus.Basic != nil {
-		paths = append(paths, &c.Prometheus.Basic.PasswordFile)
-	}
+	paths := append([]*string{&c.Store.Path, &c.Kubernetes.Kubeconfig, &c.Catalogue}, c.Prometheus.files()...)
 	if c.Alertmanager != nil {
 		paths = append(paths, &c.Alertmanager.BearerTokenFile)
 	}
@@ -187,8 +184,17 @@ func (c *Config) locate(folder string) {
 		paths = append(paths, &c.Forge.TokenFile)
 	}
 	for _, p := range paths {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(folder, *p)
-		}
+		*p = within(folder, *p)
 	}
+	for name, file := range c.Prometheus.HeaderFiles {
+		c.Prometheus.HeaderFiles[name] = within(folder, file)
+	}
+}
+
+// within takes a relative path from folder.
+func within(folder, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
 }
