@@ -1,4 +1,4 @@
-package signal
+package promql
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 )
+
+var inNamespace = []*labels.Matcher{{Type: labels.MatchEqual, Name: "namespace", Value: "a"}}
 
 func TestOnlyAPlainSelectorIsTakenFromAUser(t *testing.T) {
 	for text, want := range map[string]string{
@@ -28,10 +30,13 @@ func TestOnlyAPlainSelectorIsTakenFromAUser(t *testing.T) {
 		`x_total{`:                                  "character 9: ",
 		`x_total{code="5}`:                          "character 14: ",
 		`{code=~".*"}`:                              "character 1: ",
+		`{job="web"}`:                               "names no metric",
+		`{__name__=~".+"}`:                          "names no metric",
+		`{__name__=~"x_.*"}`:                        "names no metric",
 		``:                                          "character 1: ",
 		`x_total{} extra`:                           "character 11: ",
 	} {
-		err := ParseSelector(text)
+		_, err := ParseSelector(text)
 		if want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", text, err)
@@ -49,19 +54,18 @@ func TestASelectorIsNarrowedByMatchersAndKeepsItsOwn(t *testing.T) {
 	for text, want := range map[string]string{
 		`x_total`:                        `x_total{namespace="a"}`,
 		`x_total{code="500"}`:            `x_total{code="500",namespace="a"}`,
-		`{__name__=~"x_.*"}`:             `{__name__=~"x_.*",namespace="a"}`,
 		`x_total{namespace="mine"}`:      `x_total{namespace="a",namespace="mine"}`,
 		`{"jobs.total", state="failed"}`: `{"jobs.total",namespace="a",state="failed"}`,
 	} {
-		s, err := parseSelector(text)
+		s, err := ParseSelector(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := s.with([]*labels.Matcher{textMatcher(labels.MatchEqual, "namespace", "a")})
+		got := s.With(inNamespace)
 		if got != want {
 			// However it is written, it must mean the same.
-			ms, err := matchersOf(got)
-			if err != nil || len(ms) != len(s.vector.LabelMatchers)+1 {
+			again, err := ParseSelector(got)
+			if err != nil || len(again.vector.LabelMatchers) != len(s.vector.LabelMatchers)+1 {
 				t.Errorf("%s: %s (%v), want %s", text, got, err, want)
 			}
 		}
@@ -73,7 +77,7 @@ func FuzzASelectorThatIsTakenStaysOneWhenItIsNarrowed(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := parseSelector(text)
+		s, err := ParseSelector(text)
 		if err != nil {
 			var e *SelectorError
 			if !errors.As(err, &e) || e.Offset < 0 || e.Offset > len(text) {
@@ -81,8 +85,10 @@ func FuzzASelectorThatIsTakenStaysOneWhenItIsNarrowed(f *testing.F) {
 			}
 			return
 		}
-		narrow := s.with(matchers(podLabels{"pod", "namespace"}, []owner{{namespace: "a.b", prefix: "web-1-"}}))
-		again, err := parseSelector(narrow)
+		narrow := s.With([]*labels.Matcher{
+			{Type: labels.MatchEqual, Name: "namespace", Value: "a.b"}, {Type: labels.MatchRegexp, Name: "pod", Value: "web-1-[a-z0-9]{5}"},
+		})
+		again, err := ParseSelector(narrow)
 		if err != nil {
 			t.Fatalf("%q became %q: %v", text, narrow, err)
 		}
