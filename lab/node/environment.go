@@ -74,12 +74,13 @@ type places struct {
 // the container cannot be configured: a ConfigMap, Secret or key is missing.
 func buildEnvironment(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, c *corev1.Container, im images.Image, at places) (*environment, error) {
 	env := &environment{values: map[string]string{
-		"PATH":     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"HOME":     at.root,
-		"HOSTNAME": pod.Name,
-		"POD_IP":   at.podIP,
-		"HOST":     at.podIP,
-		"POD_ROOT": at.root,
+		"PATH":          "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME":          at.root,
+		"HOSTNAME":      pod.Name,
+		"POD_IP":        at.podIP,
+		"POD_NAMESPACE": pod.Namespace,
+		"HOST":          at.podIP,
+		"POD_ROOT":      at.root,
 	}}
 	maps.Copy(env.values, im.Env)
 	for _, from := range c.EnvFrom {

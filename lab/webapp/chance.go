@@ -76,3 +76,29 @@ func (c *chance) fault(draw float64) bool {
 	}
 	return c.bursts
 }
+
+// drops decides which requests of one route are dropped. Its numbers are its
+// own, so that the requests that are left meet the fates they would have met.
+type drops struct {
+	rate float64
+
+	mu  sync.Mutex
+	rng *rand.Rand
+}
+
+func newDrops(set settings, index uint64) *drops {
+	seed := set.seed
+	if !set.seeded {
+		seed = rand.Uint64()
+	}
+	return &drops{rate: set.dropRate, rng: rand.New(rand.NewPCG(seed, dropStream+index))}
+}
+
+// dropStream is far from the streams of the routes' fates.
+const dropStream = 1 << 32
+
+func (d *drops) next() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rng.Float64() < d.rate
+}

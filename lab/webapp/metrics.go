@@ -1,8 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -11,97 +12,139 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics counts requests as one of the common client libraries would.
-type metrics struct {
-	registry *prometheus.Registry
-	observe  func(method, route string, code int, took time.Duration)
+// request is one that has been answered, as every dialect is told of it.
+type request struct {
+	method string
+	route  string // of the shop, a probe's, or unknownRoute
+	code   int    // statusClientGone where the client did not wait
+	took   time.Duration
 }
 
-// Buckets as the libraries have them by default.
-var (
-	expressBuckets = []float64{0.003, 0.03, 0.1, 0.3, 1.5, 10}
-	otelBuckets    = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-	otelOldBuckets = []float64{0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000}
-)
+func (r request) failed() bool { return r.code >= http.StatusInternalServerError }
 
-func newMetrics(set settings) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
-	m.registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	switch set.dialect {
-	case "node":
-		m.node()
-	case "otel":
-		m.otel(set)
-	case "otel-old":
-		m.otelOld()
-	default:
-		m.prometheus()
+// probe says whether the kubelet asked.
+func (r request) probe() bool { return r.route == alivePath || r.route == readyPath }
+
+// millis is the duration in milliseconds.
+func (r request) millis() float64 { return float64(r.took) / float64(time.Millisecond) }
+
+// dialects are the libraries and proxies that metrics can look like. Each makes
+// its series and returns what counts a request in them.
+var dialects = []struct {
+	name string
+	open func(*metrics, settings) func(request)
+}{
+	{"prometheus", (*metrics).prometheus},
+	{"prometheus-native", (*metrics).prometheusNative},
+	{"summary", (*metrics).summary},
+	{"node", (*metrics).node},
+	{"otel", (*metrics).otel},
+	{"otel-native", (*metrics).otelNative},
+	{"otel-old", (*metrics).otelOld},
+	{"otel-rpc", (*metrics).otelRPC},
+	{"grpc", (*metrics).grpc},
+	{"istio", (*metrics).istio},
+	{"linkerd", (*metrics).linkerd},
+	{"envoy", (*metrics).envoy},
+	{"spring", (*metrics).spring},
+	{"spring-buckets", (*metrics).springBuckets},
+	{"aspnet", (*metrics).aspnet},
+	{"django", (*metrics).django},
+	{"flask", (*metrics).flask},
+	{"rails", (*metrics).rails},
+	{"yabeda", (*metrics).yabeda},
+}
+
+func dialectNames() []string {
+	var names []string
+	for _, d := range dialects {
+		names = append(names, d.name)
 	}
-	return m
+	return names
+}
+
+// metrics counts requests in one or several dialects.
+type metrics struct {
+	registry  *prometheus.Registry
+	observers []func(request)
+	onScrape  []func()
+	errs      []error
+}
+
+// newMetrics opens the dialects of the settings. Two that have a metric of the
+// same name cannot stand beside each other, as in one process of a user.
+func newMetrics(set settings) (*metrics, error) {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	m.register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, d := range dialects {
+		for _, name := range set.dialects {
+			if d.name == name {
+				m.observers = append(m.observers, d.open(m, set))
+			}
+		}
+	}
+	if err := errors.Join(m.errs...); err != nil {
+		return nil, fmt.Errorf("METRICS_DIALECT=%q: they have a metric in common: %w", strings.Join(set.dialects, ","), err)
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(r request) {
+	for _, observe := range m.observers {
+		observe(r)
+	}
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-}
-
-// prometheus is a Go service with promhttp's instrumentation.
-func (m *metrics) prometheus() {
-	m.registry.MustRegister(collectors.NewGoCollector())
-	total := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "http_requests_total", Help: "HTTP requests by status code, method and handler.",
-	}, []string{"code", "method", "handler"})
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_request_duration_seconds", Help: "Duration of HTTP requests.", Buckets: prometheus.DefBuckets,
-	}, []string{"method", "handler"})
-	m.registry.MustRegister(total, duration)
-	m.observe = func(method, route string, code int, took time.Duration) {
-		method = strings.ToLower(method)
-		total.WithLabelValues(strconv.Itoa(code), method, route).Inc()
-		duration.WithLabelValues(method, route).Observe(took.Seconds())
-	}
-}
-
-// node is a Node.js service with express-prom-bundle on prom-client.
-func (m *metrics) node() {
-	version := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "nodejs_version_info", Help: "Node.js version info.",
-	}, []string{"version", "major", "minor", "patch"})
-	version.WithLabelValues("v22.11.0", "22", "11", "0").Set(1)
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_request_duration_seconds", Help: "duration histogram of http responses", Buckets: expressBuckets,
-	}, []string{"method", "route", "status_code"})
-	m.registry.MustRegister(version, duration)
-	m.observe = func(method, route string, code int, took time.Duration) {
-		duration.WithLabelValues(method, route, strconv.Itoa(code)).Observe(took.Seconds())
-	}
-}
-
-// otel is OpenTelemetry's stable HTTP conventions as they reach Prometheus.
-func (m *metrics) otel(set settings) {
-	target := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "target_info", Help: "Target metadata",
-	}, []string{"service_name", "service_version"})
-	target.WithLabelValues("webapp", set.version).Set(1)
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_server_request_duration_seconds", Help: "Duration of HTTP server requests.", Buckets: otelBuckets,
-	}, []string{"http_request_method", "http_route", "http_response_status_code", "error_type", "url_scheme"})
-	m.registry.MustRegister(target, duration)
-	m.observe = func(method, route string, code int, took time.Duration) {
-		errorType := ""
-		if code >= http.StatusInternalServerError {
-			errorType = strconv.Itoa(code)
+	pages := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		for _, count := range m.onScrape {
+			count()
 		}
-		duration.WithLabelValues(method, route, strconv.Itoa(code), errorType, "http").Observe(took.Seconds())
+		pages.ServeHTTP(w, req)
+	})
+}
+
+func (m *metrics) register(all ...prometheus.Collector) {
+	for _, c := range all {
+		if err := m.registry.Register(c); err != nil {
+			m.errs = append(m.errs, err)
+		}
 	}
 }
 
-// otelOld is OpenTelemetry's HTTP conventions before version 1.23.
-func (m *metrics) otelOld() {
-	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "http_server_duration_milliseconds", Help: "Measures the duration of inbound HTTP requests.", Buckets: otelOldBuckets,
-	}, []string{"http_method", "http_route", "http_status_code", "http_scheme"})
-	m.registry.MustRegister(duration)
-	m.observe = func(method, route string, code int, took time.Duration) {
-		duration.WithLabelValues(method, route, strconv.Itoa(code), "http").Observe(float64(took) / float64(time.Millisecond))
-	}
+func (m *metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.register(c)
+	return c
+}
+
+func (m *metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.register(g)
+	return g
+}
+
+// histogram is a classic one.
+func (m *metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	m.register(h)
+	return h
+}
+
+// nativeHistogram has no classic buckets beside its exponential ones, of which
+// each is at most a tenth wider than the one before.
+func (m *metrics) nativeHistogram(name, help string, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160,
+	}, labels)
+	m.register(h)
+	return h
+}
+
+// quantiles is a summary; without objectives it has but a sum and a count.
+func (m *metrics) quantiles(name, help string, objectives map[float64]float64, labels ...string) *prometheus.SummaryVec {
+	s := prometheus.NewSummaryVec(prometheus.SummaryOpts{Name: name, Help: help, Objectives: objectives}, labels)
+	m.register(s)
+	return s
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -46,7 +47,11 @@ func serve(ctx context.Context, set settings, logger *slog.Logger) error {
 	}
 	defer payments.close()
 
-	s := &shop{set: set, log: logger, metrics: newMetrics(set), downstream: &payments.downstream}
+	counted, err := newMetrics(set)
+	if err != nil {
+		return err
+	}
+	s := &shop{set: set, log: logger, metrics: counted, downstream: &payments.downstream}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", set.addr)
 	if err != nil && ctx.Err() != nil {
@@ -68,7 +73,7 @@ func serve(ctx context.Context, set settings, logger *slog.Logger) error {
 		defer crash(nil)
 	}
 	s.ready.Store(true)
-	logger.Info("webapp serves", "addr", listener.Addr().String(), "metrics", set.dialect)
+	logger.Info("webapp serves", "addr", listener.Addr().String(), "metrics", strings.Join(set.dialects, ","))
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -86,6 +91,7 @@ func serve(ctx context.Context, set settings, logger *slog.Logger) error {
 	if err := server.Shutdown(draining); err != nil {
 		_ = server.Close()
 		logger.Warn("requests cut off", "error", err)
+		s.underWay.Wait() // each has its line in the log
 	}
 	logger.Info("webapp has ended")
 	return nil

@@ -15,8 +15,10 @@ import (
 // settings is what the environment says. Every variable is in README.md.
 type settings struct {
 	addr      string // host:port to listen on
+	namespace string // of the pod
+	workload  string // the Deployment it is of
 	version   string
-	dialect   string
+	dialects  []string
 	logFormat string
 	seed      uint64
 	seeded    bool
@@ -25,6 +27,7 @@ type settings struct {
 	errorRate     float64
 	errorRoute    string  // "": every route
 	errorBurst    float64 // mean number of failures in a row; 0: each for itself
+	dropRate      float64 // of the connections
 
 	latency       time.Duration // median
 	latencyFactor float64
@@ -44,22 +47,22 @@ type settings struct {
 	downstreamOutage bool
 }
 
-var (
-	dialects   = []string{"prometheus", "node", "otel", "otel-old"}
-	logFormats = []string{"json", "plain"}
-)
+var logFormats = []string{"json", "plain"}
 
 // readSettings reads the environment; its errors name the variables.
 func readSettings(env map[string]string) (settings, error) {
 	r := reader{env: env}
 	s := settings{
 		version:         r.text("VERSION", "dev"),
-		dialect:         r.oneOf("METRICS_DIALECT", dialects),
+		namespace:       r.text("POD_NAMESPACE", "default"),
+		workload:        workloadOf(r.text("HOSTNAME", "webapp")),
+		dialects:        r.someOf("METRICS_DIALECT", dialectNames()),
 		logFormat:       r.oneOf("LOG_FORMAT", logFormats),
 		baseErrorRate:   r.number("BASE_ERROR_RATE", 0.001, 0, 1),
 		errorRate:       r.number("ERROR_RATE", 0, 0, 1),
 		errorRoute:      r.oneOf("ERROR_ROUTE", append([]string{""}, routePaths()...)),
 		errorBurst:      r.number("ERROR_BURST", 0, 1, 1e6),
+		dropRate:        r.number("DROP_RATE", 0, 0, 1),
 		latency:         time.Duration(r.number("LATENCY_MS", 20, 0, 60_000) * float64(time.Millisecond)),
 		latencyFactor:   r.number("LATENCY_FACTOR", 1, 0, 1000),
 		leakMBPerSecond: r.number("MEMORY_LEAK_MB_PER_S", 0, 0, 10_000),
@@ -88,6 +91,9 @@ func readSettings(env map[string]string) (settings, error) {
 		r.bad("POD_IP", host, "an IP address")
 	}
 	s.addr = net.JoinHostPort(host, strconv.Itoa(int(r.number("PORT", 8080, 0, 65535))))
+	if _, err := newMetrics(s); err != nil {
+		r.errs = append(r.errs, err)
+	}
 	return s, errors.Join(r.errs...)
 }
 
@@ -120,6 +126,27 @@ func (r *reader) oneOf(name string, allowed []string) string {
 		r.bad(name, v, "one of "+strings.Join(named, ", "))
 	}
 	return v
+}
+
+// someOf is a list with commas of what is allowed; the first where it is not set.
+func (r *reader) someOf(name string, allowed []string) []string {
+	v := r.text(name, allowed[0])
+	list := strings.Split(v, ",")
+	for i, one := range list {
+		list[i] = strings.TrimSpace(one)
+		if !slices.Contains(allowed, list[i]) {
+			r.bad(name, v, "a list of "+strings.Join(allowed, ", "))
+			return allowed[:1]
+		}
+	}
+	return list
+}
+
+// workloadOf is the Deployment of a pod by its name: the last two parts are the
+// hash of the ReplicaSet and the pod's own.
+func workloadOf(pod string) string {
+	parts := strings.Split(pod, "-")
+	return strings.Join(parts[:max(1, len(parts)-2)], "-")
 }
 
 // number is one of [least, most], or what holds when the variable is not set.

@@ -11,7 +11,7 @@ import (
 
 func TestABadSettingEndsWithCode2AndItsName(t *testing.T) {
 	for variable, value := range map[string]string{
-		"METRICS_DIALECT": "statsd", "LOG_FORMAT": "xml", "BASE_ERROR_RATE": "1.5", "ERROR_RATE": "5%",
+		"METRICS_DIALECT": "prometheus,statsd", "DROP_RATE": "1.1", "LOG_FORMAT": "xml", "BASE_ERROR_RATE": "1.5", "ERROR_RATE": "5%",
 		"ERROR_ROUTE": "/nowhere", "ERROR_BURST": "0.5", "LATENCY_MS": "-1", "LATENCY_FACTOR": "NaN",
 		"LATENCY_TAIL": "0.1", "MEMORY_LEAK_MB_PER_S": "much", "CRASH_AFTER": "10", "NEVER_READY": "maybe",
 		"START_DELAY": "-1s", "HANG": "often", "DOWNSTREAM_URL": "payments:80", "DOWNSTREAM_OUTAGE": "2",
@@ -34,6 +34,26 @@ func TestEverySettingThatIsBadIsNamed(t *testing.T) {
 	for _, name := range []string{"ERROR_RATE", "HANG", "ERROR_BURST"} {
 		if err == nil || !strings.Contains(err.Error(), name+"=") {
 			t.Errorf("%s is not in: %v", name, err)
+		}
+	}
+}
+
+func TestDialectsThatShareAMetricAreRefused(t *testing.T) {
+	for list, ok := range map[string]bool{
+		"prometheus,node": false, "spring,spring-buckets": false, "otel,otel-native": false, "prometheus,aspnet": false,
+		"prometheus,otel,istio": true, "linkerd, envoy ,grpc": true, "prometheus,prometheus": false,
+	} {
+		_, err := readSettings(map[string]string{"METRICS_DIALECT": list})
+		if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "METRICS_DIALECT=") {
+			t.Errorf("%s: %v", list, err)
+		}
+	}
+}
+
+func TestAPodTellsItsWorkload(t *testing.T) {
+	for pod, want := range map[string]string{"web-app-5d9f7c-x2x4z": "web-app", "webapp-5d9f7c-x2x4z": "webapp", "laptop": "laptop"} {
+		if got := workloadOf(pod); got != want {
+			t.Errorf("%s is of %s, want %s", pod, got, want)
 		}
 	}
 }

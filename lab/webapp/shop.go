@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,17 +16,26 @@ import (
 type route struct {
 	path string
 	name string // as the log calls it
+	rpc  string // its name where it is a method
 	body any
 }
 
 var routes = []route{
-	{"/", "home", map[string]any{"shop": "webapp"}},
-	{"/api/products", "products", []map[string]any{{"id": 1, "name": "tower", "price": 30}, {"id": 2, "name": "watch", "price": 12}}},
-	{"/api/cart", "cart", map[string]any{"items": 2, "total": 42}},
-	{checkoutPath, "checkout", map[string]any{"order": "accepted"}},
+	{"/", "home", "Home", map[string]any{"shop": "webapp"}},
+	{"/api/products", "products", "ListProducts", []map[string]any{{"id": 1, "name": "tower", "price": 30}, {"id": 2, "name": "watch", "price": 12}}},
+	{"/api/cart", "cart", "GetCart", map[string]any{"items": 2, "total": 42}},
+	{checkoutPath, "checkout", "Checkout", map[string]any{"order": "accepted"}},
 }
 
-const checkoutPath = "/api/checkout"
+const (
+	checkoutPath = "/api/checkout"
+	alivePath    = "/healthz"
+	readyPath    = "/readyz"
+	unknownRoute = "unknown" // of a path that is none of the shop's
+
+	// statusClientGone is what nginx notes for a client that did not wait.
+	statusClientGone = 499
+)
 
 func routePaths() []string {
 	var paths []string
@@ -43,6 +53,7 @@ type shop struct {
 	downstream *downstream
 	ready      atomic.Bool
 	hangs      atomic.Bool
+	underWay   sync.WaitGroup // requests that are yet to be counted
 }
 
 // handler serves the routes, the probes and the metrics.
@@ -54,20 +65,21 @@ func (s *shop) handler() http.Handler {
 			pattern = "/{$}"
 		}
 		fates := newChance(s.set, r.path, uint64(i))
-		mux.HandleFunc(pattern, s.measured(r.path, func(w http.ResponseWriter, req *http.Request) int {
+		answer := s.measured(r.path, func(w http.ResponseWriter, req *http.Request) int {
 			return s.answer(w, req, r, fates.next())
-		}))
+		})
+		mux.HandleFunc(pattern, s.dropping(uint64(i), answer))
 	}
-	mux.HandleFunc("/healthz", s.measured("/healthz", func(w http.ResponseWriter, _ *http.Request) int {
+	mux.HandleFunc(alivePath, s.measured(alivePath, func(w http.ResponseWriter, _ *http.Request) int {
 		return write(w, http.StatusOK, map[string]any{"status": "alive"})
 	}))
-	mux.HandleFunc("/readyz", s.measured("/readyz", func(w http.ResponseWriter, _ *http.Request) int {
+	mux.HandleFunc(readyPath, s.measured(readyPath, func(w http.ResponseWriter, _ *http.Request) int {
 		if !s.ready.Load() || s.set.neverReady {
 			return write(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready"})
 		}
 		return write(w, http.StatusOK, map[string]any{"status": "ready"})
 	}))
-	mux.HandleFunc("/", s.measured("unknown", func(w http.ResponseWriter, _ *http.Request) int {
+	mux.HandleFunc("/", s.measured(unknownRoute, func(w http.ResponseWriter, _ *http.Request) int {
 		return write(w, http.StatusNotFound, map[string]any{"error": "no such page"})
 	}))
 	mux.Handle("/metrics", s.metrics.handler())
@@ -80,12 +92,35 @@ func (s *shop) handler() http.Handler {
 	})
 }
 
-// measured counts and times what a handler answers.
+// measured counts and times what a handler answers, and logs it in one line: the
+// log and the metrics tell of the same requests, whenever both are at rest.
 func (s *shop) measured(route string, handle func(http.ResponseWriter, *http.Request) int) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
+		s.underWay.Add(1)
+		defer s.underWay.Done()
 		started := time.Now()
 		code := handle(w, req)
-		s.metrics.observe(method(req), route, code, time.Since(started))
+		r := request{method: method(req), route: route, code: code, took: time.Since(started)}
+		s.metrics.observe(r)
+		s.log.Info(requestLine, "route", r.route, "method", r.method, "status", r.code, "failed", r.failed(), "latency_ms", r.took.Milliseconds())
+	}
+}
+
+// requestLine is the message of the one line that each counted request has.
+const requestLine = "request served"
+
+// dropping lets a share of the requests meet a closed connection: nothing is
+// answered, counted or logged, as where a process does not get to its work.
+func (s *shop) dropping(stream uint64, handle http.HandlerFunc) http.HandlerFunc {
+	if s.set.dropRate == 0 {
+		return handle
+	}
+	drops := newDrops(s.set, stream)
+	return func(w http.ResponseWriter, req *http.Request) {
+		if drops.next() {
+			panic(http.ErrAbortHandler) // closes the connection and says nothing
+		}
+		handle(w, req)
 	}
 }
 
@@ -101,7 +136,7 @@ func method(req *http.Request) string {
 // answer lets a request meet its fate.
 func (s *shop) answer(w http.ResponseWriter, req *http.Request, r route, f fate) int {
 	if !wait(req.Context(), f.latency) {
-		return 499 // the client has gone, as nginx has it
+		return statusClientGone
 	}
 	log := s.log.With("route", r.path, "method", req.Method)
 	if f.logsError {
@@ -117,7 +152,6 @@ func (s *shop) answer(w http.ResponseWriter, req *http.Request, r route, f fate)
 			return write(w, http.StatusBadGateway, map[string]any{"error": "payment failed"})
 		}
 	}
-	log.Info("request served", "status", http.StatusOK, "latency_ms", f.latency.Milliseconds())
 	return write(w, http.StatusOK, r.body)
 }
 

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"strconv"
+)
+
+// Buckets of OpenTelemetry: those its conventions advise for seconds, and the
+// SDK's own for milliseconds.
+var (
+	otelBuckets    = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+	otelOldBuckets = []float64{0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000}
+)
+
+var otelLabels = []string{"http_request_method", "http_route", "http_response_status_code", "error_type", "url_scheme"}
+
+// otelValues are those of otelLabels.
+func otelValues(r request) []string {
+	errorType := ""
+	if r.failed() {
+		errorType = strconv.Itoa(r.code)
+	}
+	return []string{r.method, r.route, strconv.Itoa(r.code), errorType, "http"}
+}
+
+// otel is OpenTelemetry's stable HTTP conventions as they reach Prometheus.
+func (m *metrics) otel(set settings) func(request) {
+	m.target(set)
+	duration := m.histogram("http_server_request_duration_seconds", "Duration of HTTP server requests.", otelBuckets, otelLabels...)
+	return func(r request) { duration.WithLabelValues(otelValues(r)...).Observe(r.took.Seconds()) }
+}
+
+// otelNative is the same by exponential histograms, which reach Prometheus as
+// native ones.
+func (m *metrics) otelNative(set settings) func(request) {
+	m.target(set)
+	duration := m.nativeHistogram("http_server_request_duration_seconds", "Duration of HTTP server requests.", otelLabels...)
+	return func(r request) { duration.WithLabelValues(otelValues(r)...).Observe(r.took.Seconds()) }
+}
+
+func (m *metrics) target(set settings) {
+	m.gauge("target_info", "Target metadata", "service_name", "service_version").WithLabelValues(set.workload, set.version).Set(1)
+}
+
+// otelOld is OpenTelemetry's HTTP conventions before version 1.23.
+func (m *metrics) otelOld(settings) func(request) {
+	duration := m.histogram("http_server_duration_milliseconds", "Measures the duration of inbound HTTP requests.", otelOldBuckets,
+		"http_method", "http_route", "http_status_code", "http_scheme")
+	return func(r request) {
+		duration.WithLabelValues(r.method, r.route, strconv.Itoa(r.code), "http").Observe(r.millis())
+	}
+}
+
+// otelRPC is a gRPC service with OpenTelemetry's conventions for RPCs.
+func (m *metrics) otelRPC(settings) func(request) {
+	duration := m.histogram("rpc_server_duration_milliseconds", "Measures the duration of inbound RPC.", otelOldBuckets,
+		"rpc_system", "rpc_service", "rpc_method", "rpc_grpc_status_code")
+	return func(r request) {
+		service, method := rpc(r.route)
+		duration.WithLabelValues("grpc", service, method, strconv.Itoa(int(grpcStatus(r.code)))).Observe(r.millis())
+	}
+}
