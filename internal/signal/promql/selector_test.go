@@ -22,9 +22,9 @@ func TestOnlyAPlainSelectorIsTakenFromAUser(t *testing.T) {
 		`x_total offset 5m`:                         "offset",
 		`x_total @ 100`:                             "with @",
 		`x_total @ start()`:                         "with @",
-		`sum(x_total)`:                              "aggregation",
+		`sum(x_total)`:                              "not sum() or another aggregation",
 		`x_total + y_total`:                         "calculation",
-		`(x_total)`:                                 "parenthesis",
+		`(x_total)`:                                 "parentheses",
 		`1`:                                         "constant",
 		`-x_total`:                                  "compound",
 		`x_total{`:                                  "character 9: ",
@@ -96,4 +96,22 @@ func FuzzASelectorThatIsTakenStaysOneWhenItIsNarrowed(f *testing.F) {
 			t.Fatalf("%q became %q: matchers are lost", text, narrow)
 		}
 	})
+}
+
+func TestSeveralMetricsAreSelectedByTheirNamesAlone(t *testing.T) {
+	s := Metrics([]string{"b.total", "a_total", "b.total"}, labels.MustNewMatcher(labels.MatchNotEqual, "le", ""))
+	if want := `{__name__=~"a_total|b\\.total",le!=""}`; s.Text() != want || s.Metric() != "" {
+		t.Errorf("%s of metric %q, want %s", s.Text(), s.Metric(), want)
+	}
+	for name, want := range map[string]bool{"a_total": true, "b.total": true, "bxtotal": false, "a_total2": false} {
+		if got := s.Matches(labels.FromStrings("__name__", name, "le", "1")); got != want {
+			t.Errorf("%s selected: %t", name, got)
+		}
+	}
+}
+
+func TestWhatWasNeverParsedSelectsNothing(t *testing.T) {
+	if s, e := (Selector{}), (Expr{}); s.With(inNamespace) != "" || s.Matches(labels.FromStrings("a", "b")) || s.Metric() != "" || e.With(inNamespace) != "" {
+		t.Error("a zero value selects something")
+	}
 }
