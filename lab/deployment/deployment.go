@@ -52,6 +52,7 @@ type Spec struct {
 	Recreate        *bool  // strategy Recreate instead of RollingUpdate
 	Paused          *bool
 	Annotations     map[string]string // of the Deployment, added; an empty value removes
+	Service         bool              // there is to be a Service of the same name for its pods
 }
 
 // Apply creates the Deployment or changes it, and says which.
@@ -85,6 +86,11 @@ func Apply(ctx context.Context, client kubernetes.Interface, s Spec) (d *appsv1.
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("deploy %s/%s: %w", s.Namespace, s.Name, err)
+	}
+	if s.Service {
+		if err := ensureService(ctx, client, d); err != nil {
+			return nil, false, fmt.Errorf("deploy %s/%s: service: %w", s.Namespace, s.Name, err)
+		}
 	}
 	return d, created, nil
 }

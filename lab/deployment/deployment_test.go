@@ -85,6 +85,24 @@ func TestProbeAndScrapeCanBeLeftOut(t *testing.T) {
 	}
 }
 
+func TestAServiceIsMadeOnce(t *testing.T) {
+	client := fake.NewClientset()
+	spec := Spec{Namespace: "shop", Name: "webapp", Image: "webapp:1", Port: ptr[int32](8888), Service: true}
+	apply(t, client, spec)
+	apply(t, client, spec)
+	s, err := client.CoreV1().Services("shop").Get(t.Context(), "webapp", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Spec.Selector["app"] != "webapp" || len(s.Spec.Ports) != 1 || s.Spec.Ports[0].TargetPort.IntValue() != 8888 {
+		t.Errorf("the service is %+v", s.Spec)
+	}
+	apply(t, client, Spec{Namespace: "shop", Name: "other", Image: "webapp:1"})
+	if _, err := client.CoreV1().Services("shop").Get(t.Context(), "other", metav1.GetOptions{}); err == nil {
+		t.Error("a service nobody asked for")
+	}
+}
+
 func TestDeployRefusals(t *testing.T) {
 	client := fake.NewClientset()
 	apply(t, client, Spec{Namespace: "shop", Name: "webapp", Image: "webapp:1"})

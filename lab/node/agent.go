@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -164,6 +166,13 @@ func (a *agent) find(namespace, name string) *pod {
 		}
 	}
 	return found
+}
+
+// current are the pods of now, in no order.
+func (a *agent) current() []*pod {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.pods))
 }
 
 // trim drops what the agent never reads from the objects it keeps.

@@ -47,6 +47,7 @@ type container struct {
 	image                 string
 	imageID               string
 	containerID           string
+	process               *process  // nil when none runs
 	succeeded             bool      // it has ended for good, and well
 	finished              bool      // it has ended for good
 	startedAt, previousAt time.Time // of the newest start and the one before it, exact
@@ -187,6 +188,7 @@ func (c *container) runOnce(stop, force context.Context, run command) *corev1.Co
 	c.change(func() {
 		c.state = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: startedAt}}
 		c.containerID, c.started, c.ready = id, false, false
+		c.process = process
 		c.startedAt, c.previousAt = process.startedAt, c.startedAt
 	})
 	c.pod.event(corev1.EventTypeNormal, "Started", "Started container "+c.spec.Name)
@@ -280,6 +282,10 @@ func (c *container) ended(how corev1.ContainerStateTerminated) *corev1.Container
 		c.containerID = how.ContainerID
 		c.state = corev1.ContainerState{Terminated: &how}
 		c.ready, c.started = false, false
+		if c.process != nil {
+			c.pod.endedTicks += c.process.ticks.Load()
+			c.process = nil
+		}
 	})
 	return &how
 }

@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// logServer is the part of a kubelet's API that `kubectl logs` needs: the API
-// server asks it.
+// logServer is the part of a kubelet's API that `kubectl logs` needs, which the
+// API server asks, and its page of cAdvisor's metrics.
 type logServer struct {
 	agent    *agent
 	listener net.Listener
@@ -48,6 +48,7 @@ func newLogServer(a *agent) (*logServer, error) {
 func (s *logServer) run(ctx context.Context) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", s.logs)
+	mux.Handle("GET /metrics/cadvisor", cadvisor{s.agent}.handler())
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

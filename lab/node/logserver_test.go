@@ -15,12 +15,18 @@ import (
 // logs asks the node as the API server does for `kubectl logs`.
 func (n *labNode) logs(path string) (int, string) {
 	n.t.Helper()
+	return n.kubelet("containerLogs/" + path)
+}
+
+// kubelet gets a page of the node's own.
+func (n *labNode) kubelet(path string) (int, string) {
+	n.t.Helper()
 	node, err := n.client.CoreV1().Nodes().Get(n.t.Context(), "node-1", metav1.GetOptions{})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // self-signed
-	resp, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/containerLogs/%s", node.Status.DaemonEndpoints.KubeletEndpoint.Port, path))
+	resp, err := client.Get(fmt.Sprintf("https://127.0.0.1:%d/%s", node.Status.DaemonEndpoints.KubeletEndpoint.Port, path))
 	if err != nil {
 		n.t.Fatal(err)
 	}

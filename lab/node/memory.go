@@ -1,11 +1,7 @@
 package node
 
 import (
-	"bytes"
 	"context"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -58,50 +54,11 @@ func (m *memoryWatch) look() {
 	if len(m.limits) == 0 {
 		return
 	}
-	resident := residentByGroup()
+	usage := usageByGroup()
 	for p, limit := range m.limits {
-		if resident[p.pid] > limit {
+		if usage[p.pid].residentBytes > limit {
 			p.outOfMem.Store(true)
 			p.signal(syscall.SIGKILL)
 		}
 	}
-}
-
-// residentByGroup sums the resident bytes of every process group here.
-func residentByGroup() map[int]int64 {
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = dir.Close() }()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil
-	}
-	pageSize := int64(os.Getpagesize())
-	sums := map[int]int64{}
-	for _, name := range names {
-		if name[0] < '0' || name[0] > '9' {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + name + "/stat")
-		if err != nil {
-			continue // it has ended since
-		}
-		// After the command in parentheses: state, parent, group, …, resident pages.
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(fields) < 22 {
-			continue
-		}
-		group, err := strconv.Atoi(fields[2])
-		if err != nil {
-			continue
-		}
-		pages, err := strconv.ParseInt(fields[21], 10, 64)
-		if err != nil {
-			continue
-		}
-		sums[group] += pages * pageSize
-	}
-	return sums
 }

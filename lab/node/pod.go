@@ -41,7 +41,8 @@ type pod struct {
 	ip          netip.Addr
 	startedAt   metav1.Time
 	initialized bool
-	ended       bool // no container runs or will run
+	ended       bool  // no container runs or will run
+	endedTicks  int64 // of CPU, of the processes that have ended
 	killTimer   *time.Timer
 	killAt      time.Time
 }

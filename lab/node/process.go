@@ -50,7 +50,8 @@ func newSpawner(ctx context.Context, groups *groups) *spawner {
 type process struct {
 	pid       int
 	startedAt time.Time
-	outOfMem  atomic.Bool // it was killed for its memory
+	outOfMem  atomic.Bool  // it was killed for its memory
+	ticks     atomic.Int64 // of CPU, as far as they were measured
 
 	done chan struct{} // closed once the whole group is gone
 	exit exit          // valid when done is closed

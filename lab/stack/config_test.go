@@ -64,7 +64,7 @@ func TestPrometheusScrapesWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := jobs(t, content)
-	if len(got) != 3 || !got["kube-state-metrics"].HonorLabels || got["kube-state-metrics"].Targets[0] != "127.0.0.1:1" || got["watchtower"].Targets[0] != "127.0.0.1:3" {
+	if len(got) != 4 || !got["kubelet"].HonorLabels || !got["kube-state-metrics"].HonorLabels || got["kube-state-metrics"].Targets[0] != "127.0.0.1:1" || got["watchtower"].Targets[0] != "127.0.0.1:3" {
 		t.Errorf("jobs are %+v", got)
 	}
 	if got["pods"].HonorLabels {
@@ -75,7 +75,7 @@ func TestPrometheusScrapesWhatThereIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := jobs(t, content); len(got) != 1 || strings.Contains(content, "alertmanagers") {
+	if got := jobs(t, content); len(got) != 2 || strings.Contains(content, "alertmanagers") {
 		t.Errorf("without kube-state-metrics and Alertmanager it is:\n%s", content)
 	}
 }
@@ -164,6 +164,7 @@ func TestOptionsRefuseWhatTheLabCannotDo(t *testing.T) {
 		"leaving out the API":       {Options{StateDir: "x", Without: []string{APIServer}}, "it can do without kube-controller-manager"},
 		"leaving out what is not":   {Options{StateDir: "x", Without: []string{"promethius"}}, "prometheus"},
 		"a port for no part":        {Options{StateDir: "x", Ports: map[string]int{"grafana": 1}}, "parts with a port"},
+		"a job of the node's":       {Options{StateDir: "x", Scrape: map[string]string{"kubelet": "a:1"}}, "has one of that name"},
 		"a scrape job of the lab's": {Options{StateDir: "x", Scrape: map[string]string{"pods": "a:1"}}, "has one of that name"},
 	} {
 		if err := c.opt.complete(); err == nil || !strings.Contains(err.Error(), c.want) {

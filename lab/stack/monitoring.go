@@ -12,8 +12,11 @@ import (
 	"time"
 )
 
-// jobPods is the scrape job of the pods that ask for it by annotation.
-const jobPods = "pods"
+// Scrape jobs of the lab's own.
+const (
+	jobPods    = "pods"    // pods that ask for it by annotation
+	jobKubelet = "kubelet" // what containers take, from the node
+)
 
 func (l *Lab) kubeStateMetrics() *component {
 	c := l.process(KubeStateMetrics, 0, []string{KubeStateMetrics, metricsTelemetry}, func() (command, error) {

@@ -120,7 +120,7 @@ func (o *Options) complete() error {
 		}
 	}
 	for job := range o.Scrape {
-		if slices.Contains([]string{jobPods, KubeStateMetrics}, job) {
+		if slices.Contains([]string{jobPods, jobKubelet, KubeStateMetrics}, job) {
 			return fmt.Errorf("scrape job %q: the lab has one of that name", job)
 		}
 	}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -19,11 +21,18 @@ import (
 
 var errNotLoopback = errors.New("traffic goes to loopback addresses only")
 
-// pods knows the addresses of the ready pods.
+// Pod is one that requests are sent to.
+type Pod struct {
+	Name         string
+	Address      string // IP
+	TemplateHash string // of its ReplicaSet
+}
+
+// pods knows which pods are ready.
 type pods struct {
 	lister corelisters.PodLister
 	refuse func(error)
-	ready  atomic.Pointer[[]string]
+	ready  atomic.Pointer[[]Pod]
 	mu     sync.Mutex // one refresh at a time, so that the newest is the last
 	close  func()
 }
@@ -37,7 +46,7 @@ func watchPods(ctx context.Context, cfg Config, refuse func(error)) *pods {
 	)
 	informer := factory.Core().V1().Pods()
 	p := &pods{lister: informer.Lister(), refuse: refuse}
-	p.ready.Store(&[]string{})
+	p.ready.Store(&[]Pod{})
 	ctx, cancel := context.WithCancel(ctx)
 	p.close = func() { cancel(); factory.Shutdown() }
 	// The informer is new and has not started: it takes the handler.
@@ -57,7 +66,7 @@ func (p *pods) refresh() {
 	if err != nil {
 		return
 	}
-	ready := []string{}
+	ready := []Pod{}
 	for _, pod := range all {
 		if !isReady(pod) {
 			continue
@@ -66,17 +75,18 @@ func (p *pods) refresh() {
 			p.refuse(fmt.Errorf("pod %s/%s has address %q: %w", pod.Namespace, pod.Name, pod.Status.PodIP, errNotLoopback))
 			return
 		}
-		ready = append(ready, pod.Status.PodIP)
+		ready = append(ready, Pod{pod.Name, pod.Status.PodIP, pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]})
 	}
-	slices.Sort(ready) // the same pods give the same order
+	// The same pods give the same order.
+	slices.SortFunc(ready, func(a, b Pod) int { return strings.Compare(a.Address, b.Address) })
 	p.ready.Store(&ready)
 }
 
-// pick returns an address by a number in [0, 1); "" when no pod is ready.
-func (p *pods) pick(number float64) string {
+// pick returns a pod by a number in [0, 1); the zero Pod when none is ready.
+func (p *pods) pick(number float64) Pod {
 	ready := *p.ready.Load()
 	if len(ready) == 0 {
-		return ""
+		return Pod{}
 	}
 	return ready[int(number*float64(len(ready)))]
 }

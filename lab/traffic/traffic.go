@@ -38,8 +38,23 @@ type Config struct {
 	Seed        uint64        // 0: a different run each time
 	// Progress, when set, gets the counts so far every second.
 	Progress func(Report)
-	Log      *slog.Logger
+	// Observe, when set, is told of each request that was sent, once it has ended.
+	// It is called from several goroutines at once.
+	Observe func(Answer)
+	Log     *slog.Logger
 }
+
+// Answer is what came of one request.
+type Answer struct {
+	Route Route
+	Pod   Pod
+	Code  int   // HTTP status; 0 when Err is set
+	Err   error // nobody answered
+	Took  time.Duration
+}
+
+// Failed says whether the server failed or did not answer.
+func (a Answer) Failed() bool { return a.Err != nil || a.Code >= http.StatusInternalServerError }
 
 // Route is one kind of request and its share of the traffic.
 type Route struct {
@@ -189,8 +204,8 @@ func (s *sender) run(ctx context.Context, pods *pods) {
 	}
 }
 
-func (s *sender) arrive(ctx context.Context, route Route, address string) {
-	if address == "" {
+func (s *sender) arrive(ctx context.Context, route Route, pod Pod) {
+	if pod.Address == "" {
 		s.count(func(r *Report) { r.NoPod++ })
 		return
 	}
@@ -204,15 +219,20 @@ func (s *sender) arrive(ctx context.Context, route Route, address string) {
 	s.underWay.Go(func() {
 		// Who has sent a request waits for its answer, also when the run is over.
 		defer func() { <-s.slots }()
-		code, err := s.send(context.WithoutCancel(ctx), route, address)
+		began := time.Now()
+		code, err := s.send(context.WithoutCancel(ctx), route, pod.Address)
+		a := Answer{Route: route, Pod: pod, Code: code, Err: err, Took: time.Since(began)}
 		if err != nil {
-			s.cfg.Log.Debug("request failed", "address", address, "path", route.Path, "error", err)
+			s.cfg.Log.Debug("request failed", "pod", pod.Name, "path", route.Path, "error", err)
+		}
+		if s.cfg.Observe != nil {
+			s.cfg.Observe(a)
 		}
 		s.count(func(r *Report) {
-			if err == nil && code < http.StatusInternalServerError {
-				r.OK++
-			} else {
+			if a.Failed() {
 				r.Failed++
+			} else {
+				r.OK++
 			}
 			key := "error"
 			if err == nil {

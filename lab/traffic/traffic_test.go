@@ -62,9 +62,24 @@ func TestRunSpreadsOverReadyPodsAndCountsAnswers(t *testing.T) {
 	})
 	leaving := pod("d", "127.88.0.3", true)
 	leaving.DeletionTimestamp, leaving.Finalizers = &metav1.Time{Time: time.Now()}, []string{"a/b"}
-	client := fake.NewClientset(pod("a", "127.88.0.1", true), pod("b", "127.88.0.2", true), pod("c", "127.88.0.3", false), leaving)
+	hashed := pod("a", "127.88.0.1", true)
+	hashed.Labels["pod-template-hash"] = "5d9f7c"
+	client := fake.NewClientset(hashed, pod("b", "127.88.0.2", true), pod("c", "127.88.0.3", false), leaving)
+	var mu sync.Mutex
+	observed := map[Pod][2]int{} // served, failed
 	report, err := Run(t.Context(), Config{
 		Client: client, Namespace: "shop", Selector: "app=webapp", Port: port, Rate: 400, Duration: time.Second, Seed: 1,
+		Observe: func(a Answer) {
+			mu.Lock()
+			defer mu.Unlock()
+			n := observed[a.Pod]
+			if a.Failed() {
+				n[1]++
+			} else {
+				n[0]++
+			}
+			observed[a.Pod] = n
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +89,9 @@ func TestRunSpreadsOverReadyPodsAndCountsAnswers(t *testing.T) {
 	}
 	if int64(report.OK) != one.Load() || int64(report.Failed) != two.Load() || report.Codes["200"] != report.OK || report.Codes["500"] != report.Failed {
 		t.Errorf("report %+v, served %d and %d", report, one.Load(), two.Load())
+	}
+	if len(observed) != 2 || observed[Pod{"a", "127.88.0.1", "5d9f7c"}] != [2]int{report.OK, 0} || observed[Pod{"b", "127.88.0.2", ""}] != [2]int{0, report.Failed} {
+		t.Errorf("observed %v, reported %+v", observed, report)
 	}
 	if report.Sent != report.OK+report.Failed || report.OK == 0 || report.Failed == 0 {
 		t.Errorf("report %+v", report)

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/watchtower-verify/watchtower/lab/series"
 )
 
 // request is one that has been answered, as every dialect is told of it.
@@ -65,25 +62,22 @@ func dialectNames() []string {
 
 // metrics counts requests in one or several dialects.
 type metrics struct {
-	registry  *prometheus.Registry
+	*series.Page
 	observers []func(request)
-	onScrape  []func()
-	errs      []error
 }
 
 // newMetrics opens the dialects of the settings. Two that have a metric of the
 // same name cannot stand beside each other, as in one process of a user.
 func newMetrics(set settings) (*metrics, error) {
-	m := &metrics{registry: prometheus.NewRegistry()}
-	m.register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, d := range dialects {
-		for _, name := range set.dialects {
+	m := &metrics{Page: series.NewPage()}
+	for _, name := range set.dialects {
+		for _, d := range dialects {
 			if d.name == name {
 				m.observers = append(m.observers, d.open(m, set))
 			}
 		}
 	}
-	if err := errors.Join(m.errs...); err != nil {
+	if err := m.Err(); err != nil {
 		return nil, fmt.Errorf("METRICS_DIALECT=%q: they have a metric in common: %w", strings.Join(set.dialects, ","), err)
 	}
 	return m, nil
@@ -93,58 +87,4 @@ func (m *metrics) observe(r request) {
 	for _, observe := range m.observers {
 		observe(r)
 	}
-}
-
-func (m *metrics) handler() http.Handler {
-	pages := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		for _, count := range m.onScrape {
-			count()
-		}
-		pages.ServeHTTP(w, req)
-	})
-}
-
-func (m *metrics) register(all ...prometheus.Collector) {
-	for _, c := range all {
-		if err := m.registry.Register(c); err != nil {
-			m.errs = append(m.errs, err)
-		}
-	}
-}
-
-func (m *metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	m.register(c)
-	return c
-}
-
-func (m *metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	m.register(g)
-	return g
-}
-
-// histogram is a classic one.
-func (m *metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-	m.register(h)
-	return h
-}
-
-// nativeHistogram has no classic buckets beside its exponential ones, of which
-// each is at most a tenth wider than the one before.
-func (m *metrics) nativeHistogram(name, help string, labels ...string) *prometheus.HistogramVec {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: name, Help: help, NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160,
-	}, labels)
-	m.register(h)
-	return h
-}
-
-// quantiles is a summary; without objectives it has but a sum and a count.
-func (m *metrics) quantiles(name, help string, objectives map[float64]float64, labels ...string) *prometheus.SummaryVec {
-	s := prometheus.NewSummaryVec(prometheus.SummaryOpts{Name: name, Help: help, Objectives: objectives}, labels)
-	m.register(s)
-	return s
 }

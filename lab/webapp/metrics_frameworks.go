@@ -11,7 +11,7 @@ import (
 // spring is a Spring Boot service with Micrometer as it comes: a sum, a count
 // and a maximum, no buckets.
 func (m *metrics) spring(settings) func(request) {
-	duration := m.quantiles("http_server_requests_seconds", "", nil, springLabels...)
+	duration := m.Summary("http_server_requests_seconds", "", nil, springLabels...)
 	longest := m.springMax()
 	return func(r request) {
 		values := springValues(r)
@@ -22,7 +22,7 @@ func (m *metrics) spring(settings) func(request) {
 
 // springBuckets is the same with percentiles-histogram switched on.
 func (m *metrics) springBuckets(settings) func(request) {
-	duration := m.histogram("http_server_requests_seconds", "", micrometerBuckets(), springLabels...)
+	duration := m.Histogram("http_server_requests_seconds", "", micrometerBuckets(), springLabels...)
 	longest := m.springMax()
 	return func(r request) {
 		values := springValues(r)
@@ -55,7 +55,7 @@ func springValues(r request) []string {
 
 // springMax is the gauge that Micrometer has beside each timer.
 func (m *metrics) springMax() func(values []string, seconds float64) {
-	gauge := m.gauge("http_server_requests_seconds_max", "", springLabels...)
+	gauge := m.Gauge("http_server_requests_seconds_max", "", springLabels...)
 	var mu sync.Mutex
 	longest := map[[6]string]float64{}
 	return func(values []string, seconds float64) {
@@ -86,8 +86,8 @@ func micrometerBuckets() []float64 {
 // aspnet is an ASP.NET Core service with prometheus-net.
 func (m *metrics) aspnet(settings) func(request) {
 	labels := []string{"code", "method", "controller", "action", "endpoint"}
-	total := m.counter("http_requests_received_total", "Provides the count of HTTP requests that have been processed by the ASP.NET Core pipeline.", labels...)
-	duration := m.histogram("http_request_duration_seconds", "The duration of HTTP requests processed by an ASP.NET Core application.",
+	total := m.Counter("http_requests_received_total", "Provides the count of HTTP requests that have been processed by the ASP.NET Core pipeline.", labels...)
+	duration := m.Histogram("http_request_duration_seconds", "The duration of HTTP requests processed by an ASP.NET Core application.",
 		prometheus.ExponentialBuckets(0.001, 2, 16), labels...)
 	return func(r request) {
 		values := []string{strconv.Itoa(r.code), r.method, "", "", r.route}

@@ -68,9 +68,9 @@ func rpc(path string) (service, method string) {
 // (once go-grpc-prometheus), their histogram switched on.
 func (m *metrics) grpc(settings) func(request) {
 	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
-	started := m.counter("grpc_server_started_total", "Total number of RPCs started on the server.", labels...)
-	handled := m.counter("grpc_server_handled_total", "Total number of RPCs completed on the server, regardless of success or failure.", append(labels, "grpc_code")...)
-	duration := m.histogram("grpc_server_handling_seconds", "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.", prometheus.DefBuckets, labels...)
+	started := m.Counter("grpc_server_started_total", "Total number of RPCs started on the server.", labels...)
+	handled := m.Counter("grpc_server_handled_total", "Total number of RPCs completed on the server, regardless of success or failure.", append(labels, "grpc_code")...)
+	duration := m.Histogram("grpc_server_handling_seconds", "Histogram of response latency (seconds) of gRPC that had been application-level handled by the server.", prometheus.DefBuckets, labels...)
 	return func(r request) {
 		service, method := rpc(r.route)
 		started.WithLabelValues("unary", service, method).Inc()

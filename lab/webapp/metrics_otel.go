@@ -2,13 +2,8 @@ package main
 
 import (
 	"strconv"
-)
 
-// Buckets of OpenTelemetry: those its conventions advise for seconds, and the
-// SDK's own for milliseconds.
-var (
-	otelBuckets    = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-	otelOldBuckets = []float64{0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000}
+	"github.com/watchtower-verify/watchtower/lab/series"
 )
 
 var otelLabels = []string{"http_request_method", "http_route", "http_response_status_code", "error_type", "url_scheme"}
@@ -25,7 +20,7 @@ func otelValues(r request) []string {
 // otel is OpenTelemetry's stable HTTP conventions as they reach Prometheus.
 func (m *metrics) otel(set settings) func(request) {
 	m.target(set)
-	duration := m.histogram("http_server_request_duration_seconds", "Duration of HTTP server requests.", otelBuckets, otelLabels...)
+	duration := m.Histogram("http_server_request_duration_seconds", "Duration of HTTP server requests.", series.OTelBuckets, otelLabels...)
 	return func(r request) { duration.WithLabelValues(otelValues(r)...).Observe(r.took.Seconds()) }
 }
 
@@ -33,17 +28,17 @@ func (m *metrics) otel(set settings) func(request) {
 // native ones.
 func (m *metrics) otelNative(set settings) func(request) {
 	m.target(set)
-	duration := m.nativeHistogram("http_server_request_duration_seconds", "Duration of HTTP server requests.", otelLabels...)
+	duration := m.NativeHistogram("http_server_request_duration_seconds", "Duration of HTTP server requests.", otelLabels...)
 	return func(r request) { duration.WithLabelValues(otelValues(r)...).Observe(r.took.Seconds()) }
 }
 
 func (m *metrics) target(set settings) {
-	m.gauge("target_info", "Target metadata", "service_name", "service_version").WithLabelValues(set.workload, set.version).Set(1)
+	m.Gauge("target_info", "Target metadata", "service_name", "service_version").WithLabelValues(set.workload, set.version).Set(1)
 }
 
 // otelOld is OpenTelemetry's HTTP conventions before version 1.23.
 func (m *metrics) otelOld(settings) func(request) {
-	duration := m.histogram("http_server_duration_milliseconds", "Measures the duration of inbound HTTP requests.", otelOldBuckets,
+	duration := m.Histogram("http_server_duration_milliseconds", "Measures the duration of inbound HTTP requests.", series.OTelMillisBuckets,
 		"http_method", "http_route", "http_status_code", "http_scheme")
 	return func(r request) {
 		duration.WithLabelValues(r.method, r.route, strconv.Itoa(r.code), "http").Observe(r.millis())
@@ -52,7 +47,7 @@ func (m *metrics) otelOld(settings) func(request) {
 
 // otelRPC is a gRPC service with OpenTelemetry's conventions for RPCs.
 func (m *metrics) otelRPC(settings) func(request) {
-	duration := m.histogram("rpc_server_duration_milliseconds", "Measures the duration of inbound RPC.", otelOldBuckets,
+	duration := m.Histogram("rpc_server_duration_milliseconds", "Measures the duration of inbound RPC.", series.OTelMillisBuckets,
 		"rpc_system", "rpc_service", "rpc_method", "rpc_grpc_status_code")
 	return func(r request) {
 		service, method := rpc(r.route)

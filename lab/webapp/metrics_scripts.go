@@ -11,10 +11,10 @@ var djangoBuckets = []float64{.01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5,
 
 // django is a Django service with django-prometheus' middlewares.
 func (m *metrics) django(settings) func(request) {
-	requests := m.counter("django_http_requests_total_by_view_transport_method_total", "Count of requests by view, transport, method.", "view", "transport", "method")
-	responses := m.counter("django_http_responses_total_by_status_view_method_total", "Count of responses by status, view, method.", "status", "view", "method")
-	byStatus := m.counter("django_http_responses_total_by_status_total", "Count of responses by status.", "status")
-	duration := m.histogram("django_http_requests_latency_seconds_by_view_method", "Histogram of request processing time labelled by view.", djangoBuckets, "view", "method")
+	requests := m.Counter("django_http_requests_total_by_view_transport_method_total", "Count of requests by view, transport, method.", "view", "transport", "method")
+	responses := m.Counter("django_http_responses_total_by_status_view_method_total", "Count of responses by status, view, method.", "status", "view", "method")
+	byStatus := m.Counter("django_http_responses_total_by_status_total", "Count of responses by status.", "status")
+	duration := m.Histogram("django_http_requests_latency_seconds_by_view_method", "Histogram of request processing time labelled by view.", djangoBuckets, "view", "method")
 	return func(r request) {
 		view, code := routeName(r.route), strconv.Itoa(r.code)
 		requests.WithLabelValues(view, "http", r.method).Inc()
@@ -29,8 +29,8 @@ var pythonBuckets = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2
 
 // flask is a Flask service with prometheus_flask_exporter.
 func (m *metrics) flask(settings) func(request) {
-	total := m.counter("flask_http_request_total", "Total number of HTTP requests", "method", "status")
-	duration := m.histogram("flask_http_request_duration_seconds", "Flask HTTP request duration in seconds", pythonBuckets, "method", "path", "status")
+	total := m.Counter("flask_http_request_total", "Total number of HTTP requests", "method", "status")
+	duration := m.Histogram("flask_http_request_duration_seconds", "Flask HTTP request duration in seconds", pythonBuckets, "method", "path", "status")
 	return func(r request) {
 		code := strconv.Itoa(r.code)
 		total.WithLabelValues(r.method, code).Inc()
@@ -41,8 +41,8 @@ func (m *metrics) flask(settings) func(request) {
 // rails is a Rails service with Discourse's prometheus_exporter, whose
 // durations are a summary without a status.
 func (m *metrics) rails(settings) func(request) {
-	total := m.counter("ruby_http_requests_total", "Total HTTP requests from web app.", "controller", "action", "status")
-	duration := m.quantiles("ruby_http_request_duration_seconds", "Time spent in HTTP reqs in seconds.",
+	total := m.Counter("ruby_http_requests_total", "Total HTTP requests from web app.", "controller", "action", "status")
+	duration := m.Summary("ruby_http_request_duration_seconds", "Time spent in HTTP reqs in seconds.",
 		map[float64]float64{0.99: 0.001, 0.9: 0.01, 0.5: 0.05, 0.1: 0.05, 0.01: 0.001}, "controller", "action")
 	return func(r request) {
 		controller, action := railsNames(r.route)
@@ -54,8 +54,8 @@ func (m *metrics) rails(settings) func(request) {
 // yabeda is a Rails service with yabeda-rails.
 func (m *metrics) yabeda(settings) func(request) {
 	labels := []string{"controller", "action", "status", "format", "method"}
-	total := m.counter("rails_requests_total", "A counter of the total number of HTTP requests rails processed.", labels...)
-	duration := m.histogram("rails_request_duration_seconds", "A histogram of the response latency.", prometheus.DefBuckets, labels...)
+	total := m.Counter("rails_requests_total", "A counter of the total number of HTTP requests rails processed.", labels...)
+	duration := m.Histogram("rails_request_duration_seconds", "A histogram of the response latency.", prometheus.DefBuckets, labels...)
 	return func(r request) {
 		controller, action := railsNames(r.route)
 		values := []string{controller, action, strconv.Itoa(r.code), "json", r.method}

@@ -225,7 +225,7 @@ func TestEveryDialectCountsEveryRequestOnce(t *testing.T) {
 // sum adds up what a registry says of requests.
 func sum(t *rapid.T, m *metrics, how counts) (total, failed float64) {
 	t.Helper()
-	families, err := m.registry.Gather()
+	families, err := m.Registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestNativeHistogramsHaveNoClassicBuckets(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.observe(request{method: http.MethodGet, route: "/", code: 200, took: 20 * time.Millisecond})
-		families, err := m.registry.Gather()
+		families, err := m.Registry.Gather()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -82,7 +82,7 @@ func (s *shop) handler() http.Handler {
 	mux.HandleFunc("/", s.measured(unknownRoute, func(w http.ResponseWriter, _ *http.Request) int {
 		return write(w, http.StatusNotFound, map[string]any{"error": "no such page"})
 	}))
-	mux.Handle("/metrics", s.metrics.handler())
+	mux.Handle("/metrics", s.metrics.Handler())
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if s.hangs.Load() {
 			<-req.Context().Done()

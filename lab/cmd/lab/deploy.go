@@ -79,6 +79,7 @@ func newDeploy(s *settings) *cobra.Command {
 	flags.Int32Var(&f.history, "revision-history-limit", 10, "old ReplicaSets to keep")
 	flags.BoolVar(&f.recreate, "recreate", false, "strategy Recreate instead of RollingUpdate")
 	flags.BoolVar(&f.paused, "paused", false, "pause the rollout")
+	flags.BoolVar(&spec.Service, "service", false, "make a Service of the same name")
 	flags.DurationVar(&f.wait, "wait", 0, "wait this long for the rollout to be through")
 	return cmd
 }
