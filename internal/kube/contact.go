@@ -84,28 +84,36 @@ type (
 	watcher                  func(context.Context, metav1.ListOptions) (watch.Interface, error)
 )
 
+// outcome takes the outcome of a list or of the start of a watch.
+type outcome func(context.Context, error)
+
+// noting is note for one watch.
+func (c *contact) noting(name string) outcome {
+	return func(ctx context.Context, err error) { c.note(ctx, name, err) }
+}
+
 // newInformer makes an informer whose calls are noted. The client is only
 // asked what it can do.
-func newInformer[L runtime.Object](c *contact, name string, client any, example runtime.Object,
+func newInformer[L runtime.Object](c *contact, name string, note outcome, client any, example runtime.Object,
 	list lister[L], start watcher, selector string, transform cache.TransformFunc,
 ) (cache.SharedIndexInformer, error) {
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = selector
 			l, err := list(ctx, o)
-			c.note(ctx, name, err)
+			note(ctx, err)
 			return l, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.LabelSelector = selector
 			w, err := start(ctx, o)
-			c.note(ctx, name, err)
+			note(ctx, err)
 			return w, err
 		},
 	}
 	informer := cache.NewSharedIndexInformerWithOptions(
 		cache.ToListWatcherWithWatchListSemantics(lw, client), example,
-		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byOwner: ownerIndex}, ObjectDescription: name})
+		cache.SharedIndexInformerOptions{Indexers: cache.Indexers{byOwner: ownerIndex, bySelector: selectorIndex}, ObjectDescription: name})
 	if err := informer.SetTransform(transform); err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (w *Watcher) Follow(r release.Release) {
 	}
 	f := &follow{release: r, selector: selector, watch: "pods of release " + string(r.ID)}
 	pods := w.client.CoreV1().Pods(r.Workload.Namespace)
-	f.informer, err = newInformer(w.contact, f.watch, w.client, &corev1.Pod{},
+	f.informer, err = newInformer(w.contact, f.watch, w.contact.noting(f.watch), w.client, &corev1.Pod{},
 		pods.List, pods.Watch, selector, podTransform(r.StartedAt))
 	if err != nil {
 		w.log.Error("release cannot be followed", "release", r.ID, "workload", r.Workload.String(), "error", err)
@@ -119,10 +119,15 @@ func (w *Watcher) Observe(id release.ID) (release.Observation, bool) {
 
 func (w *Watcher) observe(f *follow) release.Observation {
 	r := f.release
-	o := release.Observation{Release: w.arm(f, r.ReplicaSet)}
+	pods := f.informer.GetIndexer()
+	active := activePods(pods, r.ReplicaSet.UID)
+	o := release.Observation{Release: w.arm(r.Workload.Namespace, r.ReplicaSet, active)}
 	if r.Previous != nil {
-		o.Stable = w.arm(f, *r.Previous)
+		stable := activePods(pods, r.Previous.UID)
+		o.Stable = w.arm(r.Workload.Namespace, *r.Previous, stable)
+		active = append(active, stable...)
 	}
+	o.Services = w.servicesOf(r.Workload.Namespace, active)
 	d := w.deployment(r.Workload.Namespace + "/" + r.Workload.Name)
 	if d == nil || string(d.UID) != r.Workload.UID {
 		return o
@@ -139,13 +144,13 @@ func (w *Watcher) observe(f *follow) release.Observation {
 }
 
 // arm is the state of one ReplicaSet, empty of counts once it is deleted.
-func (w *Watcher) arm(f *follow, v release.ReplicaSet) release.ArmState {
-	a := release.ArmState{Pods: podsOf(f.informer.GetIndexer(), v.UID)}
-	s := w.scope(f.release.Workload.Namespace)
+func (w *Watcher) arm(namespace string, v release.ReplicaSet, pods []*pod) release.ArmState {
+	a := release.ArmState{Pods: statesOf(pods)}
+	s := w.scope(namespace)
 	if s == nil {
 		return a
 	}
-	obj, exists, err := s.replicaSets.GetStore().GetByKey(f.release.Workload.Namespace + "/" + v.Name)
+	obj, exists, err := s.replicaSets.GetStore().GetByKey(namespace + "/" + v.Name)
 	if err != nil || !exists {
 		return a
 	}

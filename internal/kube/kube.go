@@ -5,7 +5,8 @@
 //
 // The service account needs: get, list, watch and patch on deployments.apps;
 // get, list and watch on replicasets.apps; list and watch on pods; create on
-// events.
+// events. With list and watch on services it also knows by which names callers
+// reach a workload; it works without.
 package kube
 
 import (

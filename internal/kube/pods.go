@@ -22,6 +22,7 @@ const crashMemory = time.Hour
 type pod struct {
 	metav1.ObjectMeta
 	owner  string // UID of the controlling ReplicaSet
+	labels map[string]string
 	state  release.Pod
 	active bool // neither evicted nor finished: the ReplicaSet counts on it
 }
@@ -33,16 +34,23 @@ func podTransform(started time.Time) cache.TransformFunc {
 		if !ok {
 			return obj, nil
 		}
-		trimmed := &pod{
-			ObjectMeta: trimMeta(&p.ObjectMeta),
-			state:      podState(p, started.Add(-crashMemory)),
-			active:     p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded,
-		}
-		if owner := metav1.GetControllerOf(p); owner != nil {
-			trimmed.owner = string(owner.UID)
-		}
-		return trimmed, nil
+		return trimPod(p, started.Add(-crashMemory)), nil
 	}
+}
+
+// trimPod keeps of a pod what is needed; ends of containers before forget are
+// left out.
+func trimPod(p *corev1.Pod, forget time.Time) *pod {
+	trimmed := &pod{
+		ObjectMeta: trimMeta(&p.ObjectMeta),
+		labels:     p.Labels,
+		state:      podState(p, forget),
+		active:     p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded,
+	}
+	if owner := metav1.GetControllerOf(p); owner != nil {
+		trimmed.owner = string(owner.UID)
+	}
+	return trimmed
 }
 
 // podState describes a pod; ends of containers before forget are left out.
@@ -139,19 +147,26 @@ func restarts(s *corev1.ContainerStatus) string {
 	return fmt.Sprintf("restarted %d times", s.RestartCount)
 }
 
-// podsOf lists the active pods of a ReplicaSet in order of name.
-func podsOf(pods cache.Indexer, replicaSetUID string) []release.Pod {
+// activePods lists the active pods of a ReplicaSet in order of name.
+func activePods(pods cache.Indexer, replicaSetUID string) []*pod {
 	objs, err := pods.ByIndex(byOwner, replicaSetUID)
 	if err != nil {
 		return nil // only an unknown index name gives an error
 	}
-	out := make([]release.Pod, 0, len(objs))
+	out := make([]*pod, 0, len(objs))
 	for _, obj := range objs {
 		if p := obj.(*pod); p.active {
-			state := p.state
-			out = append(out, state)
+			out = append(out, p)
 		}
 	}
-	slices.SortFunc(out, func(a, b release.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b *pod) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func statesOf(pods []*pod) []release.Pod {
+	out := make([]release.Pod, 0, len(pods))
+	for _, p := range pods {
+		out = append(out, p.state)
+	}
 	return out
 }

@@ -41,7 +41,10 @@ type Watcher struct {
 }
 
 // scope is the caches of one namespace, or of all.
-type scope struct{ deployments, replicaSets cache.SharedIndexInformer }
+type scope struct {
+	deployments, replicaSets, services cache.SharedIndexInformer
+	serviceWatch                       *serviceWatch
+}
 
 // NewWatcher makes a Watcher; nothing is read before Run.
 func NewWatcher(client kubernetes.Interface, cfg Config, h Handler, log *slog.Logger) *Watcher {
@@ -77,14 +80,15 @@ func (w *Watcher) Run(ctx context.Context) error {
 	var informers sync.WaitGroup
 	var wait []cache.DoneChecker
 	for _, s := range w.scopes {
-		for _, i := range []cache.SharedIndexInformer{s.deployments, s.replicaSets} {
+		for _, i := range []cache.SharedIndexInformer{s.deployments, s.replicaSets, s.services} {
 			informers.Go(func() { i.RunWithContext(ctx) })
-			wait = append(wait, i.HasSyncedChecker())
 		}
+		wait = append(wait, s.deployments.HasSyncedChecker(), s.replicaSets.HasSyncedChecker())
 	}
 	stop := context.AfterFunc(ctx, w.queue.ShutDown)
 	defer stop()
 	if cache.WaitFor(ctx, "", wait...) {
+		w.waitForServices(ctx)
 		w.dispatch()
 	}
 	w.closeFollows()
@@ -102,7 +106,7 @@ func (w *Watcher) Synced() bool { return w.synced.Load() }
 // time-outs (some 45 s).
 func (w *Watcher) LastContact() time.Time { return w.contact.last() }
 
-// open makes the informers, one pair for each namespace.
+// open makes the informers of each namespace.
 func (w *Watcher) open() error {
 	namespaces := w.cfg.Namespaces
 	if len(namespaces) == 0 {
@@ -122,14 +126,19 @@ func (w *Watcher) newScope(ns string) (*scope, error) {
 	var s scope
 	var err error
 	deployments, replicaSets := w.client.AppsV1().Deployments(ns), w.client.AppsV1().ReplicaSets(ns)
-	s.deployments, err = newInformer(w.contact, watchName("deployments", ns), w.client, &appsv1.Deployment{},
+	name := watchName("deployments", ns)
+	s.deployments, err = newInformer(w.contact, name, w.contact.noting(name), w.client, &appsv1.Deployment{},
 		deployments.List, deployments.Watch, "", trimDeployment)
 	if err != nil {
 		return nil, err
 	}
-	s.replicaSets, err = newInformer(w.contact, watchName("replicasets", ns), w.client, &appsv1.ReplicaSet{},
+	name = watchName("replicasets", ns)
+	s.replicaSets, err = newInformer(w.contact, name, w.contact.noting(name), w.client, &appsv1.ReplicaSet{},
 		replicaSets.List, replicaSets.Watch, "", trimReplicaSet)
 	if err != nil {
+		return nil, err
+	}
+	if err = w.addServices(&s, ns); err != nil {
 		return nil, err
 	}
 	if _, err = s.deployments.AddEventHandler(w.onChange(deploymentKey)); err != nil {

@@ -19,6 +19,9 @@ type Observation struct {
 	DeadlineExceeded bool `json:"deadline_exceeded"`
 	// Complete: every replica runs the release's template and is ready.
 	Complete bool `json:"complete"`
+	// Services that select pods of the arms, by name, sorted. Empty also where
+	// they may not be read.
+	Services []string `json:"services,omitempty"`
 }
 
 // ArmState is the pods of one ReplicaSet.
