@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,8 +17,9 @@ import (
 const podPage = 500
 
 // Workload tells how a workload stands now that need not be rolling out. Its
-// pods are read from the API server, as no watch of them stands; those of the
-// current ReplicaSet are the Observation's Stable arm, its Release arm is empty.
+// pods are read from the API server, as no watch of them stands; all of them,
+// whichever ReplicaSet they are of, are the Observation's Stable arm, its
+// Release arm is empty.
 //
 // Errors are *release.Error: CodeNotFound for a Deployment that is not there
 // or not watched, CodeUnavailable while the caches are not filled, the
@@ -33,14 +35,18 @@ func (w *Watcher) Workload(ctx context.Context, namespace, name string) (release
 		return release.Rollout{}, release.Observation{}, release.E(release.CodeUnavailable,
 			fmt.Sprintf("Kubernetes has yet to act on the newest version of %s/%s: try again in a moment", namespace, name), nil)
 	}
-	pods, err := w.listPods(ctx, namespace, r.Current)
+	pods, err := w.listPods(ctx, r)
 	if err != nil {
 		return release.Rollout{}, release.Observation{}, err
+	}
+	stable := release.ArmState{Replicas: len(pods), Ready: r.CurrentReady, Pods: statesOf(pods)}
+	for _, rs := range r.Others {
+		stable.Ready += rs.Ready
 	}
 	return r, release.Observation{
 		Exists: true, Current: true, Paused: d.paused, Generation: d.Generation, Replicas: d.replicas, Complete: d.complete,
 		DeadlineExceeded: names(d.timedOut, r.Current.Name),
-		Stable:           w.arm(namespace, r.Current, pods),
+		Stable:           stable,
 		Services:         w.servicesOf(namespace, pods),
 	}, nil
 }
@@ -61,10 +67,16 @@ func (w *Watcher) known(namespace, name string) (*deployment, error) {
 		fmt.Sprintf("there is no Deployment %s in namespace %s; `kubectl get deployments -n %s` lists them", name, namespace, namespace), nil)
 }
 
-// listPods reads the active pods of a ReplicaSet, in order of name.
-func (w *Watcher) listPods(ctx context.Context, namespace string, rs release.ReplicaSet) ([]*pod, error) {
-	forget := time.Now().Add(-crashMemory)
-	o := metav1.ListOptions{LabelSelector: labelTemplateHash + "=" + rs.Hash, Limit: podPage}
+// listPods reads the active pods of a workload, in order of name.
+func (w *Watcher) listPods(ctx context.Context, r release.Rollout) ([]*pod, error) {
+	owners, hashes := []string{r.Current.UID}, []string{r.Current.Hash}
+	for _, rs := range r.Others {
+		if rs.Replicas > 0 {
+			owners, hashes = append(owners, rs.UID), append(hashes, rs.Hash)
+		}
+	}
+	namespace, forget := r.Workload.Namespace, time.Now().Add(-crashMemory)
+	o := metav1.ListOptions{LabelSelector: labelTemplateHash + " in (" + strings.Join(hashes, ",") + ")", Limit: podPage}
 	var out []*pod
 	for {
 		l, err := w.client.CoreV1().Pods(namespace).List(ctx, o)
@@ -72,7 +84,7 @@ func (w *Watcher) listPods(ctx context.Context, namespace string, rs release.Rep
 			return nil, apiError("list", "pods", namespace, "", err)
 		}
 		for i := range l.Items {
-			if p := trimPod(&l.Items[i], forget); p.active && p.owner == rs.UID {
+			if p := trimPod(&l.Items[i], forget); p.active && slices.Contains(owners, p.owner) {
 				out = append(out, p)
 			}
 		}

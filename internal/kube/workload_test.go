@@ -27,17 +27,20 @@ func TestAWorkloadWithoutAReleaseIsTheStableArm(t *testing.T) {
 		w.pod("a", "11111", nil)
 		w.pod("a", "evicted", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 		w.pod("a", "stray", func(p *corev1.Pod) { p.OwnerReferences[0].UID = "of another deployment" })
-		w.pod("z", "11111", nil) // another ReplicaSet's
+		w.pod("z", "11111", nil) // another workload's
+		w.roll(bad, "b", 2)
+		w.updateSet("b", func(rs *appsv1.ReplicaSet) { rs.Status = appsv1.ReplicaSetStatus{Replicas: 1, ReadyReplicas: 0} })
+		w.pod("b", "11111", nil)
 		w.service(newService(testNS, "web", map[string]string{"app": testName}))
 		w.run()
 		r, o, err := w.watcher.Workload(context.Background(), testNS, testName)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Workload != testWorkload("uid-1") || r.Current.Name != "webapp-a" || r.Annotations["autonomy"] != "auto" {
+		if r.Workload != testWorkload("uid-1") || r.Current.Name != "webapp-b" || r.Annotations["autonomy"] != "auto" {
 			t.Errorf("rollout %+v", r)
 		}
-		if diff := cmp.Diff([]string{"webapp-a-11111", "webapp-a-22222"}, podNames(o.Stable)); diff != "" {
+		if diff := cmp.Diff([]string{"webapp-a-11111", "webapp-a-22222", "webapp-b-11111"}, podNames(o.Stable)); diff != "" {
 			t.Error(diff)
 		}
 		if o.Stable.Ready != 3 || o.Stable.Pods[1].IP != "10.0.0.2" || len(o.Release.Pods) != 0 {
