@@ -5,6 +5,7 @@ package series
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -89,4 +90,11 @@ func (p *Page) Summary(name, help string, objectives map[float64]float64, labels
 	s := prometheus.NewSummaryVec(prometheus.SummaryOpts{Name: name, Help: help, Objectives: objectives}, labels)
 	p.Register(s)
 	return s
+}
+
+// WorkloadOf is the Deployment of a pod by the pod's name: the last two parts
+// are the hash of the ReplicaSet and the pod's own.
+func WorkloadOf(pod string) string {
+	parts := strings.Split(pod, "-")
+	return strings.Join(parts[:max(1, len(parts)-2)], "-")
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchtower-verify/watchtower/lab/series"
 )
 
 // settings is what the environment says. Every variable is in README.md.
@@ -55,7 +57,7 @@ func readSettings(env map[string]string) (settings, error) {
 	s := settings{
 		version:         r.text("VERSION", "dev"),
 		namespace:       r.text("POD_NAMESPACE", "default"),
-		workload:        workloadOf(r.text("HOSTNAME", "webapp")),
+		workload:        series.WorkloadOf(r.text("HOSTNAME", "webapp")),
 		dialects:        r.someOf("METRICS_DIALECT", dialectNames()),
 		logFormat:       r.oneOf("LOG_FORMAT", logFormats),
 		baseErrorRate:   r.number("BASE_ERROR_RATE", 0.001, 0, 1),
@@ -140,13 +142,6 @@ func (r *reader) someOf(name string, allowed []string) []string {
 		}
 	}
 	return list
-}
-
-// workloadOf is the Deployment of a pod by its name: the last two parts are the
-// hash of the ReplicaSet and the pod's own.
-func workloadOf(pod string) string {
-	parts := strings.Split(pod, "-")
-	return strings.Join(parts[:max(1, len(parts)-2)], "-")
 }
 
 // number is one of [least, most], or what holds when the variable is not set.

@@ -50,14 +50,6 @@ func TestDialectsThatShareAMetricAreRefused(t *testing.T) {
 	}
 }
 
-func TestAPodTellsItsWorkload(t *testing.T) {
-	for pod, want := range map[string]string{"web-app-5d9f7c-x2x4z": "web-app", "webapp-5d9f7c-x2x4z": "webapp", "laptop": "laptop"} {
-		if got := workloadOf(pod); got != want {
-			t.Errorf("%s is of %s, want %s", pod, got, want)
-		}
-	}
-}
-
 func TestABurstTooShortForItsRateIsRefused(t *testing.T) {
 	if _, err := readSettings(map[string]string{"ERROR_RATE": "0.9", "ERROR_BURST": "2"}); err == nil {
 		t.Fatal("accepted")
