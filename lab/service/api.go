@@ -54,6 +54,8 @@ type Verdict struct {
 type Evidence struct {
 	Signal        string   `json:"signal"`
 	Baseline      string   `json:"baseline"`
+	SeenBy        string   `json:"seen_by"` // "server", "callers"
+	Dialect       string   `json:"dialect"`
 	EValue        *float64 `json:"e_value"`
 	BaselineValue float64  `json:"baseline_value"`
 	ReleaseValue  float64  `json:"release_value"`

@@ -35,9 +35,15 @@ var notInNames = regexp.MustCompile("[^a-z0-9]+")
 // scene is one test's corner of the lab: a namespace with a workload, traffic
 // to it, and a Watchtower that sees nothing else.
 type scene struct {
-	t  *testing.T
-	ns string
+	t    *testing.T
+	ns   string
+	name string // of the workload
 	*service.Service
+}
+
+// of is the same scene for another workload of it, and another test.
+func (s *scene) of(t *testing.T, name string) *scene {
+	return &scene{t: t, ns: s.ns, name: name, Service: s.Service}
 }
 
 // newScene makes the corner; change, when given, alters what Watchtower is
@@ -56,7 +62,7 @@ func newScene(t *testing.T, change func(*service.Config)) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc := &scene{t: t, ns: ns, Service: s}
+	sc := &scene{t: t, ns: ns, name: workload, Service: s}
 	t.Cleanup(func() {
 		_ = s.Kill()
 		if t.Failed() {
@@ -78,7 +84,7 @@ func (s *scene) start() {
 // deploy rolls the workload to an image; change alters the rest of the spec.
 func (s *scene) deploy(image string, change func(*deployment.Spec)) {
 	s.t.Helper()
-	spec := deployment.Spec{Namespace: s.ns, Name: workload, Image: image}
+	spec := deployment.Spec{Namespace: s.ns, Name: s.name, Image: image}
 	if change != nil {
 		change(&spec)
 	}
@@ -110,21 +116,25 @@ func (s *scene) rolled() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)
 	defer cancel()
-	if err := deployment.WaitReady(ctx, theLab.Client(), s.ns, workload); err != nil {
+	if err := deployment.WaitReady(ctx, theLab.Client(), s.ns, s.name); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *scene) traffic(rate float64) {
+// traffic sends requests until the end of the test, or until the function that
+// it returns is called, which waits for the answers.
+func (s *scene) traffic(rate float64) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, _ = traffic.Run(ctx, traffic.Config{
-			Client: theLab.Client(), Namespace: s.ns, Selector: "app=" + workload, Rate: rate, Duration: 10 * time.Minute,
+			Client: theLab.Client(), Namespace: s.ns, Selector: "app=" + s.name, Rate: rate, Duration: 10 * time.Minute,
 		})
 	}()
-	s.t.Cleanup(func() { cancel(); <-done })
+	stop = func() { cancel(); <-done }
+	s.t.Cleanup(stop)
+	return stop
 }
 
 // wait waits until the release of an image is as done says.
@@ -132,7 +142,7 @@ func (s *scene) wait(image string, limit time.Duration, what string, done func(*
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
 	defer cancel()
-	rec, err := s.Wait(ctx, s.ns, workload, image, done)
+	rec, err := s.Wait(ctx, s.ns, s.name, image, done)
 	if err != nil {
 		if rec != nil {
 			v := rec.Verdict
@@ -171,7 +181,7 @@ func (s *scene) settled(image, kind, state string, limit time.Duration) *service
 // current is the workload's Deployment as it stands.
 func (s *scene) current() *appsv1.Deployment {
 	s.t.Helper()
-	d, err := theLab.Client().AppsV1().Deployments(s.ns).Get(s.t.Context(), workload, metav1.GetOptions{})
+	d, err := theLab.Client().AppsV1().Deployments(s.ns).Get(s.t.Context(), s.name, metav1.GetOptions{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -191,7 +201,7 @@ func (s *scene) never(image string, during time.Duration, kinds ...string) {
 	s.t.Helper()
 	end := time.Now().Add(during)
 	for time.Now().Before(end) {
-		rec, err := s.ByImage(s.t.Context(), s.ns, workload, image)
+		rec, err := s.ByImage(s.t.Context(), s.ns, s.name, image)
 		if err == nil && rec != nil {
 			for _, k := range kinds {
 				if rec.Verdict.Kind == k {

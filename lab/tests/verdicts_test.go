@@ -12,27 +12,6 @@ import (
 	"github.com/watchtower-verify/watchtower/lab/deployment"
 )
 
-// Every dialect's failures must be found by looking at what the pods export.
-func TestABadReleaseIsRolledBackInEveryDialect(t *testing.T) {
-	t.Parallel()
-	for _, dialect := range []string{"prometheus", "node", "otel", "otel-old"} {
-		t.Run(dialect, func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t, nil)
-			s.start()
-			s.serve(40, func(d *deployment.Spec) { d.Env = map[string]string{"METRICS_DIALECT": dialect} })
-			s.deploy(bad, nil)
-			rec := s.verdict(bad, 2*time.Minute, "regressed")
-			if len(rec.Verdict.Evidence) == 0 || rec.Verdict.Evidence[0].Signal == "" {
-				t.Error("regressed without evidence")
-			}
-			s.settled(bad, "rollback", "done", 30*time.Second)
-			s.rolled()
-			s.runs(good)
-		})
-	}
-}
-
 // A state of the pods convicts at once, and the workload is put back.
 func TestPodStatesConvictAtOnce(t *testing.T) {
 	t.Parallel()
