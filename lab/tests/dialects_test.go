@@ -72,8 +72,8 @@ func TestCountsAreThoseOfThePodsLogs(t *testing.T) {
 		s.of(t, d).rolled()
 	}
 	for _, d := range dialects {
-		// The new pod is ready and never available: the old one stays.
-		s.of(t, d).deploy(better, func(spec *deployment.Spec) { spec.MinReadySeconds = ptr(int32(3600)) })
+		// The new pod is ready and long not available: the old one stays.
+		s.of(t, d).deploy(better, func(spec *deployment.Spec) { spec.MinReadySeconds = ptr(int32(500)) })
 	}
 	for _, d := range dialects {
 		one := s.of(t, d)
