@@ -31,6 +31,8 @@ type Releases interface {
 // Deps is what the API needs.
 type Deps struct {
 	Releases Releases
+	// Signals may be nil: then the operation says so.
+	Signals Signals
 	// Ready are the checks of /readyz by name; each returns nil once its part
 	// works. An error of type *release.Error is shown by its words, another one
 	// is only logged.
@@ -44,7 +46,8 @@ type Deps struct {
 	Log     *slog.Logger
 }
 
-// requestTimeout bounds how long an answer may take to be made.
+// requestTimeout bounds how long an answer may take to be made, but for those
+// that are asked of the metric store.
 const requestTimeout = 15 * time.Second
 
 // New returns the handler of everything Watchtower serves.

@@ -29,14 +29,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type site struct {
 	http.Handler
 	releases *apitest.Memory
+	signals  *apitest.Reports
 	log      *bytes.Buffer
 }
 
 func newSite(t *testing.T, change ...func(*api.Deps)) site {
 	t.Helper()
-	s := site{releases: apitest.Sample(), log: &bytes.Buffer{}}
+	s := site{releases: apitest.Sample(), signals: apitest.SampleReports(), log: &bytes.Buffer{}}
 	d := api.Deps{
 		Releases: s.releases,
+		Signals:  s.signals,
 		Registry: prometheus.NewRegistry(),
 		Pages: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "page "+r.URL.Path)
@@ -302,7 +304,7 @@ func TestPagesAreServedBesideTheAPI(t *testing.T) {
 	}
 }
 
-func TestTheDescriptionIsOpenAPI31OfBothOperations(t *testing.T) {
+func TestTheDescriptionIsOpenAPI31OfAllOperations(t *testing.T) {
 	w := newSite(t).do(t, "GET", "/api/v1/openapi.json")
 	var d struct {
 		OpenAPI string `json:"openapi"`
@@ -330,6 +332,9 @@ func TestTheDescriptionIsOpenAPI31OfBothOperations(t *testing.T) {
 	}
 	if d.Paths["/api/v1/releases/{id}"]["get"].OperationID != "get-release" {
 		t.Error("the operation that shows one release is not described")
+	}
+	if d.Paths["/api/v1/workloads/{namespace}/{name}/signals"]["get"].OperationID != "get-signals" {
+		t.Error("the operation that shows a workload's signals is not described")
 	}
 	for _, target := range []string{"/docs", "/schemas/List.json"} {
 		if got := newSite(t).do(t, "GET", target).Body.String(); got != "page "+target {

@@ -89,7 +89,11 @@ func secure(c *gin.Context) {
 
 // limit bounds the body and the time of a request.
 func limit(c *gin.Context) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
+	bound := requestTimeout
+	if route(c) == signalsRoute {
+		bound = signalsTimeout
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), bound)
 	defer cancel()
 	c.Request = c.Request.WithContext(ctx)
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBodyBytes)

@@ -31,7 +31,7 @@ func describe(engine *gin.Engine, d Deps) {
 	config.RejectUnknownQueryParameters = true
 	api := humagin.New(engine, config)
 
-	s := &service{d.Releases, d.Log}
+	s := &service{d.Releases, d.Signals, d.Log}
 	huma.Register(api, huma.Operation{
 		OperationID: "list-releases", Method: http.MethodGet, Path: wire.ReleasesPath,
 		Summary:     "List releases, newest first",
@@ -43,10 +43,12 @@ func describe(engine *gin.Engine, d Deps) {
 		Summary: "Show one release with its evidence, actions and audit trail",
 		Errors:  []int{http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
 	}, s.detail)
+	describeSignals(api, s)
 }
 
 type service struct {
 	releases Releases
+	signals  Signals
 	log      *slog.Logger
 }
 

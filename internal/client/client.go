@@ -88,6 +88,14 @@ func (c *Client) Release(ctx context.Context, id release.ID) (wire.Detail, error
 	return d, c.get(ctx, wire.ReleasesPath+"/"+url.PathEscape(string(id)), &d)
 }
 
+// Signals returns what is measured of a workload now, CodeNotFound for one
+// there is not, CodeUnavailable when the metric store cannot tell.
+func (c *Client) Signals(ctx context.Context, namespace, workload string) (release.SignalReport, error) {
+	var r release.SignalReport
+	path := wire.WorkloadsPath + "/" + url.PathEscape(namespace) + "/" + url.PathEscape(workload) + wire.SignalsSuffix
+	return r, c.get(ctx, path, &r)
+}
+
 func (c *Client) get(ctx context.Context, path string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 // Paths of the operations.
 const (
 	ReleasesPath = "/api/v1/releases"
+	// WorkloadsPath is followed by /namespace/name and then SignalsSuffix.
+	WorkloadsPath = "/api/v1/workloads"
+	SignalsSuffix = "/signals"
 	// MaxLimit is how many releases one answer may be asked for.
 	MaxLimit = 500
 )
