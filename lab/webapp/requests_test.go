@@ -54,8 +54,10 @@ func TestEachRequestHasOneLine(t *testing.T) {
 	r.get(t, "/metrics") // which counts nothing and has no line
 	r.stopped(t)
 	want := []line{
-		{requestLine, "/api/cart", "GET", 200, false}, {requestLine, "/api/checkout", "GET", 500, true},
-		{requestLine, "/readyz", "GET", 200, false}, {requestLine, "unknown", "GET", 404, false},
+		{requestLine, "/api/cart", "GET", 200, false},
+		{requestLine, "/api/checkout", "GET", 500, true},
+		{requestLine, "/readyz", "GET", 200, false},
+		{requestLine, "unknown", "GET", 404, false},
 	}
 	got := r.served(t)
 	if len(got) != len(want) {
