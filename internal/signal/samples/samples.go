@@ -30,3 +30,10 @@ type Histogram struct {
 
 // Bucket counts the observations in (Lower, Upper].
 type Bucket struct{ Lower, Upper, Count float64 }
+
+// Limits are what one query may be: so many bytes of text, and so many samples
+// in its answer. Zero is no limit that is known.
+type Limits struct {
+	QueryBytes int
+	Samples    int
+}
