@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/registry"
 	"github.com/watchtower-verify/watchtower/internal/respond"
 	"github.com/watchtower-verify/watchtower/internal/signal"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/sink/alertmanager"
 	promsource "github.com/watchtower-verify/watchtower/internal/source/prometheus"
 	"github.com/watchtower-verify/watchtower/rules"
@@ -60,25 +62,42 @@ func kubeRESTConfig(path string) (*rest.Config, error) {
 
 // newSource is the catalogue's reader over Prometheus.
 func newSource(cfg *config.Config, reg prometheus.Registerer) (*signal.Reader, error) {
-	catalogue, err := signal.Load(rules.Signals)
+	dialects, err := loadCatalogue(cfg.Catalogue)
 	if err != nil {
 		return nil, err
 	}
 	p := cfg.Prometheus
 	c := promsource.Config{
-		URL: p.URL, BearerTokenFile: p.BearerTokenFile, Headers: p.Headers,
-		Timeout: p.Timeout, Concurrency: p.Concurrency,
+		URL: p.URL, Kind: p.Kind, Tenant: p.Tenant, BearerTokenFile: p.BearerTokenFile,
+		Headers: p.Headers, HeaderFiles: p.HeaderFiles, Timeout: p.Timeout, Concurrency: p.Concurrency,
+		QueriesPerSecond: p.QueriesPerSecond, MaxQueryBytes: p.MaxQueryBytes, MaxSamples: p.MaxSamples,
 	}
 	if p.Basic != nil {
 		c.BasicUser, c.BasicPasswordFile = p.Basic.User, p.Basic.PasswordFile
+	}
+	if p.TLS != nil {
+		c.TLS = promsource.TLS(*p.TLS)
 	}
 	querier, err := promsource.New(c, reg)
 	if err != nil {
 		return nil, err
 	}
-	return signal.NewReader(catalogue, querier, signal.Options{
-		Tick: cfg.Tick, Lag: p.Lag, ScrapeLookback: time.Minute, BatchSize: 500,
+	return signal.NewReader(dialects, querier, signal.Options{
+		Tick: cfg.Tick, Lag: p.Lag, Late: p.Late, ScrapeLookback: time.Minute, BatchSize: 500,
+		Limits: querier.Limits(),
 	}), nil
+}
+
+// loadCatalogue is the built-in catalogue with the user's own, if any, over it.
+func loadCatalogue(dir string) (*catalogue.Catalogue, error) {
+	if dir == "" {
+		return catalogue.Load(rules.Signals)
+	}
+	c, err := catalogue.Load(rules.Signals, os.DirFS(dir))
+	if err != nil {
+		return nil, fmt.Errorf("load the catalogue in %s: %w; `watchtower config check` names each fault", dir, err)
+	}
+	return c, nil
 }
 
 func newImages(cfg *config.Config) (*registry.Resolver, error) {

@@ -8,11 +8,11 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-
-	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/outbound"
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/source/prometheus/wire"
 )
 
 const maxWords = 300 // characters of what the other side said
@@ -24,9 +24,19 @@ var tooMuch = regexp.MustCompile(`(?i)too many (samples|series|chunks|points)|ex
 // noParse matches what VictoriaMetrics says, with status 422, of a bad query.
 var noParse = regexp.MustCompile(`(?i)(cannot|unable to|failed to) parse|parse error`)
 
+// apiError is a fault the API states, or an answer that is not the API's.
+type apiError struct {
+	kind string // errorType of the API
+	msg  string
+	// strange is an answer that is not the one that was expected, or ends early.
+	strange bool
+}
+
+func (e *apiError) Error() string { return e.msg }
+
 // fault turns what came of a question into a typed error; nil when the answer
 // is whole.
-func (s *Source) fault(ctx context.Context, x *exchange, warnings v1.Warnings, err error) *release.Error {
+func (s *Source) fault(ctx context.Context, x *exchange, q question, warnings []string, err error) *release.Error {
 	var own *release.Error
 	switch {
 	case err == nil && len(warnings) == 0:
@@ -37,18 +47,30 @@ func (s *Source) fault(ctx context.Context, x *exchange, warnings v1.Warnings, e
 		return own
 	case errors.Is(err, errTooLong):
 		return release.E(release.CodeTooExpensive, fmt.Sprintf("the answer of %s is longer than %d bytes", s.name, x.max), nil)
+	case errors.Is(err, wire.ErrTooMany):
+		return release.E(release.CodeTooExpensive, fmt.Sprintf("the answer of %s holds more than %d samples", s.name, s.limits.Samples), nil)
+	case q.optional && noAPI(x.status, err):
+		return nil
 	}
 	code := codeOf(x.status, err)
-	e := release.E(code, s.sentence(code, x.status), s.cause(ctx, x, err))
+	e := release.E(code, s.sentence(code, x.status, err), s.cause(ctx, x, err))
 	if code == release.CodeRateLimited {
 		e.RetryAfter = x.retryAfter
+		s.beQuiet(time.Now().Add(e.RetryAfter))
 	}
 	return e
 }
 
+// noAPI tells whether there is no such API here. VictoriaMetrics says so with
+// status 400.
+func noAPI(status int, err error) bool {
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented ||
+		status == http.StatusBadRequest && strings.Contains(err.Error(), "unsupported path")
+}
+
 // codeOf sorts a fault by HTTP status and what the API says.
 func codeOf(status int, err error) release.Code {
-	var e *v1.Error
+	var e *apiError
 	if !errors.As(err, &e) {
 		return release.CodeUnavailable // no connection, a time-out, a body cut short
 	}
@@ -59,18 +81,19 @@ func codeOf(status int, err error) release.Code {
 		return release.CodeTooExpensive
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusOK:
 		switch {
-		case e.Type == v1.ErrBadResponse:
+		case e.strange:
 			return release.CodeUnavailable // no JSON, or not the one that was expected
-		case tooMuch.MatchString(e.Msg):
+		case tooMuch.MatchString(e.msg):
 			return release.CodeTooExpensive
-		case status == http.StatusBadRequest, e.Type == v1.ErrBadData, noParse.MatchString(e.Msg):
+		case status == http.StatusBadRequest, e.kind == "bad_data", noParse.MatchString(e.msg):
 			return release.CodeBadQuery
 		}
 	}
 	return release.CodeUnavailable
 }
 
-func (s *Source) sentence(code release.Code, status int) string {
+func (s *Source) sentence(code release.Code, status int, err error) string {
+	var e *apiError
 	switch {
 	case code == release.CodeRateLimited:
 		return s.name + " is asked too often"
@@ -84,20 +107,22 @@ func (s *Source) sentence(code release.Code, status int) string {
 		return "there is no Prometheus API at the URL given for " + s.name
 	case status/100 == 3:
 		return s.name + " redirects elsewhere, which is not followed"
-	case status == http.StatusOK:
+	case errors.As(err, &e) && e.strange:
 		return s.name + " answers with something that is not the Prometheus API's"
+	case untrusted(err):
+		return s.name + " shows a certificate that is not trusted: check ca_file and server_name of its tls"
 	}
 	return s.name + " cannot be read"
 }
 
 // cause is what is behind a fault, without secrets, URLs and pages of HTML.
 func (s *Source) cause(ctx context.Context, x *exchange, err error) error {
-	var e *v1.Error
+	var e *apiError
 	if errors.As(err, &e) {
 		if x.status != 0 && x.status != http.StatusOK {
-			return fmt.Errorf("status %d: %s", x.status, s.words(x, e.Msg))
+			return fmt.Errorf("status %d: %s", x.status, s.words(x, e.msg))
 		}
-		return errors.New(s.words(x, e.Msg))
+		return errors.New(s.words(x, e.msg))
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s: %w", s.timeout, context.DeadlineExceeded)

@@ -16,10 +16,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/prometheus/model/labels"
 	"go.uber.org/goleak"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
-	"github.com/watchtower-verify/watchtower/internal/signal"
+	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,6 +58,8 @@ func counted(t *testing.T, m prometheus.Metric) float64 {
 	return out.GetCounter().GetValue()
 }
 
+var sameLabels = cmp.Comparer(func(a, b labels.Labels) bool { return labels.Equal(a, b) })
+
 const empty = `{"status":"success","data":{"resultType":"matrix","result":[]}}`
 
 var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -79,19 +82,22 @@ func TestRawAsksForSamplesAsScrapedByPostAndReturnsThemWithTheirLabels(t *testin
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf(`http_requests_total{pod="web-1"}[1m] @ %d`, noon.Unix()); form != want {
+	if want := fmt.Sprintf(`http_requests_total{pod="web-1"}[1m] @ %d.000`, noon.Unix()); form != want {
 		t.Errorf("asked %q, want %q", form, want)
 	}
 	// Samples at the open end of the window and after its close are not of it.
-	want := []signal.Series{{
-		Labels:  map[string]string{"__name__": "http_requests_total", "pod": "web-1"},
-		Samples: []signal.Sample{{Millis: ms - 58_500, Value: 1}, {Millis: ms - 29_750, Value: math.NaN()}, {Millis: ms, Value: math.Inf(1)}},
+	want := []samples.Series{{
+		Labels: labels.FromStrings("__name__", "http_requests_total", "pod", "web-1"),
+		Floats: []samples.Float{{Millis: ms - 58_500, Value: 1}, {Millis: ms - 29_750, Value: math.NaN()}, {Millis: ms, Value: math.Inf(1)}},
 	}}
-	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return a == b || (a != a && b != b) })); diff != "" {
+	if diff := cmp.Diff(want, got, sameLabels, cmp.Comparer(func(a, b float64) bool { return a == b || (a != a && b != b) })); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)
 	}
 	if n := counted(t, s.metrics.samples); n != 3 {
 		t.Errorf("%v samples counted, want 3", n)
+	}
+	if n := counted(t, s.metrics.bytes); n < 200 || n > 400 {
+		t.Errorf("%v bytes counted", n)
 	}
 }
 
@@ -101,7 +107,7 @@ func TestSeriesListsLabelSets(t *testing.T) {
 		if diff := cmp.Diff([]string{"a", `b{c="d"}`}, r.Form["match[]"]); diff != "" {
 			t.Errorf("selectors: %s", diff)
 		}
-		if r.Form.Get("start") != fmt.Sprint(noon.Unix()-60) || r.Form.Get("end") != fmt.Sprint(noon.Unix()) {
+		if r.Form.Get("start") != fmt.Sprintf("%d.000", noon.Unix()-60) || r.Form.Get("end") != fmt.Sprintf("%d.000", noon.Unix()) {
 			t.Errorf("range %s to %s", r.Form.Get("start"), r.Form.Get("end"))
 		}
 		fmt.Fprint(w, `{"status":"success","data":[{"__name__":"a","x":"1"},{"__name__":"b"}]}`)
@@ -110,7 +116,7 @@ func TestSeriesListsLabelSets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]map[string]string{{"__name__": "a", "x": "1"}, {"__name__": "b"}}, got); diff != "" {
+	if diff := cmp.Diff([]labels.Labels{labels.FromStrings("__name__", "a", "x", "1"), labels.FromStrings("__name__", "b")}, got, sameLabels); diff != "" {
 		t.Error(diff)
 	}
 }

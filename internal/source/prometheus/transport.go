@@ -30,6 +30,7 @@ var errTooLong = errors.New("the answer is too long")
 // request's context.
 type exchange struct {
 	max        int64
+	read       int64 // bytes of the answer
 	status     int
 	retryAfter time.Duration
 	secrets    []string
@@ -46,7 +47,7 @@ type transport struct {
 }
 
 func newTransport(cfg Config, base *url.URL) *transport {
-	return &transport{cfg, base, &http.Transport{
+	next := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: cfg.Timeout, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
@@ -54,7 +55,11 @@ func newTransport(cfg Config, base *url.URL) *transport {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   cfg.Timeout,
 		ExpectContinueTimeout: time.Second,
-	}}
+	}
+	if cfg.TLS != (TLS{}) {
+		next.TLSClientConfig = cfg.TLS.config(base)
+	}
+	return &transport{cfg, base, next}
 }
 
 // sameHost follows no redirect to another host: secrets go nowhere else.
@@ -72,7 +77,7 @@ func (t *transport) CloseIdleConnections() { t.next.CloseIdleConnections() }
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x, ok := req.Context().Value(exchangeKey{}).(*exchange)
 	if !ok {
-		x = &exchange{max: maxAnswerBytes}
+		x = &exchange{max: minAnswerBytes}
 	}
 	req = req.Clone(req.Context())
 	req.Header.Set("User-Agent", "watchtower")
@@ -90,12 +95,23 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	x.status = resp.StatusCode
 	x.retryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
-	resp.Body = &bounded{resp.Body, x.max}
+	resp.Body = &bounded{resp.Body, x}
 	return resp, nil
 }
 
 func (t *transport) authorize(req *http.Request, x *exchange) error {
 	for name, value := range t.cfg.Headers {
+		req.Header.Set(name, value)
+	}
+	if t.cfg.Tenant != "" {
+		req.Header.Set(tenantHeader, t.cfg.Tenant)
+	}
+	for name, file := range t.cfg.HeaderFiles {
+		value, err := readSecret(file)
+		if err != nil {
+			return err
+		}
+		x.keep(value)
 		req.Header.Set(name, value)
 	}
 	switch {
@@ -148,13 +164,13 @@ func readSecret(path string) (string, error) {
 // bounded is a body of which only so much is read.
 type bounded struct {
 	io.ReadCloser
-	left int64
+	x *exchange
 }
 
 // Read fails with errTooLong once more came than is allowed.
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left < 0 {
+	if b.x.read += int64(n); b.x.read > b.x.max {
 		return n, errTooLong
 	}
 	return n, err
