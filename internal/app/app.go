@@ -20,6 +20,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/kube"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/respond"
+	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/store"
 	"github.com/watchtower-verify/watchtower/internal/verify"
 	"github.com/watchtower-verify/watchtower/internal/web"
@@ -57,6 +58,7 @@ type app struct {
 	log       *slog.Logger
 	store     *store.Store
 	watcher   *kube.Watcher
+	source    *signal.Reader
 	responder *respond.Responder
 	verifier  *verify.Verifier
 	policies  *policies
@@ -113,8 +115,8 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 }
 
 func (a *app) openVerify(client kubernetes.Interface, kubeConfig kube.Config, reg prometheus.Registerer) error {
-	source, err := newSource(a.cfg, reg)
-	if err != nil {
+	var err error
+	if a.source, err = newSource(a.cfg, reg); err != nil {
 		return err
 	}
 	images, err := newImages(a.cfg)
@@ -129,7 +131,7 @@ func (a *app) openVerify(client kubernetes.Interface, kubeConfig kube.Config, re
 	a.verifier = verify.New(
 		verify.Config{Cluster: a.cfg.Cluster, Tick: a.cfg.Tick, Lag: a.cfg.Prometheus.Lag},
 		verify.Deps{
-			Cluster: a.watcher, Source: source, Policies: a.policies, Images: images,
+			Cluster: a.watcher, Source: a.source, Policies: a.policies, Images: images,
 			Recorder: &recorder{cluster: a.cfg.Cluster, store: a.store, responder: a.responder},
 			Log:      a.log, Registry: reg,
 		})
@@ -140,6 +142,7 @@ func (a *app) openVerify(client kubernetes.Interface, kubeConfig kube.Config, re
 func (a *app) openServer(reg *prometheus.Registry) {
 	handler := api.New(api.Deps{
 		Releases: a.store,
+		Signals:  &signals{cluster: a.cfg.Cluster, watcher: a.watcher, store: a.store, policies: a.policies, source: a.source},
 		Ready: map[string]func(context.Context) error{
 			"store": a.store.Ping,
 			"kubernetes": func(context.Context) error {
