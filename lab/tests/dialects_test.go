@@ -90,7 +90,7 @@ func TestCountsAreThoseOfThePodsLogs(t *testing.T) {
 		stop()
 	}
 	for _, d := range dialects {
-		t.Run(d, func(t *testing.T) { s.of(t, d).agrees(better, 40*time.Second) })
+		t.Run(d, func(t *testing.T) { s.of(t, d).agrees(better, 90*time.Second) })
 	}
 	time.Sleep(7 * time.Second) // a tick and a scrape: nothing comes after
 	for _, d := range dialects {
@@ -192,6 +192,7 @@ func (s *scene) agrees(image string, limit time.Duration) {
 		var r, b ledger.Sum
 		if rec != nil {
 			r, b = counts(rec)
+			s.t.Logf("%s: %s; evidence %+v, findings %+v", rec.Verdict.Kind, rec.Verdict.Reason, rec.Verdict.Evidence, rec.Verdict.Findings)
 		}
 		s.t.Fatalf("the release's pods served %+v and are counted %+v, the stable ones served %+v and are counted %+v", release, r, stable, b)
 	}
