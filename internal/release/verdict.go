@@ -197,7 +197,8 @@ func (m Measure) Add(o Measure) Measure { return Measure{m.Sum + o.Sum, m.Weight
 // Query is one question that was put to a source, exactly as sent.
 type Query struct {
 	Source string    `json:"source"` // "prometheus"
-	Signal string    `json:"signal"` // SignalErrorRatio, SignalLatency, or a user's own
+	Signal string    `json:"signal"` // SignalErrorRatio, SignalLatency, …, or a user's own
+	SeenBy string    `json:"seen_by,omitempty"`
 	Expr   string    `json:"expr"`
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`

@@ -202,7 +202,7 @@ func TestAWorkloadThatCannotBeMeasuredIsToldWhy(t *testing.T) {
 		pairs []string
 		note  string
 	}{
-		"nothing is exported":         {nil, "The pods export none of the request metrics that are known (http_server_request_duration_seconds_count, http_server_duration_milliseconds_count, http_requests_total, http_request_duration_seconds_count)"},
+		"nothing is exported":         {nil, "The pods export none of the request metrics that are known with labels that name pod and namespace"},
 		"no label tells the failures": {[]string{"__name__=http_requests_total", "method=GET"}, "The pods export http_requests_total without any of the labels code, status, status_code"},
 		"no label names the pod":      {[]string{"__name__=http_requests_total", "code=200", "exported_pod="}, "none of the request metrics"},
 	} {

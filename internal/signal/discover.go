@@ -4,7 +4,12 @@ import (
 	"context"
 	"slices"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
+	"github.com/watchtower-verify/watchtower/internal/signal/promql"
 )
 
 // While nothing is found every read looks again, later every few reads: what
@@ -15,11 +20,11 @@ const (
 )
 
 // discover looks up what the pods of those export of which it is not known
-// yet.
+// yet, and what others tell of them.
 func (r *Reader) discover(ctx context.Context, all []*tracked) {
 	var lacking []*tracked
 	for _, t := range all {
-		if !t.behind() || !t.lacking() {
+		if !t.behind() || !t.lacking(r.cat) {
 			continue
 		}
 		t.attempts++
@@ -27,14 +32,24 @@ func (r *Reader) discover(ctx context.Context, all []*tracked) {
 			lacking = append(lacking, t)
 		}
 	}
-	for chunk := range slices.Chunk(lacking, r.budget.size(discoveryBudget)) {
+	const bytesEach = 200 // of names, in a selector
+	size := min(r.budget.size(discoveryBudget), max(1, r.opt.Limits.QueryBytes/bytesEach))
+	for chunk := range slices.Chunk(lacking, size) {
 		r.discoverChunk(ctx, chunk)
 	}
 }
 
-// lacking reports whether something of the subject is still to be found.
-func (t *tracked) lacking() bool {
-	return t.lackingDialect() || slices.ContainsFunc(t.custom, func(c customSignal) bool { return c.broken == nil && c.form < 0 })
+// lacking reports whether something of the subject is still to be found. What
+// callers and exporters tell is looked for as long as other things are, and a
+// few times in any case.
+func (t *tracked) lacking(cat *catalogue.Catalogue) bool {
+	if t.lackingDialect() || t.attempts < 2 {
+		return true
+	}
+	if t.attempts < eagerAttempts && (t.callers.dialect == nil || len(t.resources) < len(resourceFeeds)) {
+		return true
+	}
+	return slices.ContainsFunc(t.custom, func(c customSignal) bool { return c.broken == nil && c.form < 0 })
 }
 
 // lackingDialect reports whether some arm showed nothing yet.
@@ -45,45 +60,150 @@ func (t *tracked) lackingDialect() bool {
 const discoveryBudget = "series"
 
 func (r *Reader) discoverChunk(ctx context.Context, chunk []*tracked) {
-	var open []*tracked // whose dialects are to be settled
+	r.discoverPods(ctx, chunk)
+	r.discoverCallers(ctx, chunk)
+	r.discoverCustom(ctx, chunk)
 	for _, t := range chunk {
-		if t.lackingDialect() {
+		if t.err == nil {
+			r.refuseGauges(ctx, t)
+			t.choose(r.cat)
+			t.settle(r.cat)
+		}
+	}
+}
+
+// discoverPods looks for the dialects that pods export, and for what exporters
+// tell of them; for pods that no series names, by their addresses.
+func (r *Reader) discoverPods(ctx context.Context, chunk []*tracked) {
+	names, buckets := podMetrics(r.cat)
+	selectors := []promql.Selector{promql.Metrics(names), promql.Metrics(buckets, labels.MustNewMatcher(labels.MatchRegexp, model.BucketLabel, `\+Inf|inf|Inf`))}
+	named := func(p catalogue.PodLabels) bool { return p.Address == "" }
+	r.look(ctx, chunk, selectors, named, r.offered, false)
+	var unnamed []*tracked
+	for _, t := range chunk {
+		if t.lackingDialect() && t.err == nil && len(t.subject.Pods) > 0 {
+			unnamed = append(unnamed, t)
+		}
+	}
+	r.look(ctx, unnamed, selectors, func(p catalogue.PodLabels) bool { return p.Address != "" }, r.offered, false)
+	// Histograms without the bucket that all have: they are read all the same, so
+	// that it can be said what is missing.
+	var bare []*tracked
+	for _, t := range chunk {
+		if t.err == nil && t.attempts == 1 && t.offersNoLatency() {
+			bare = append(bare, t)
+		}
+	}
+	r.look(ctx, bare, []promql.Selector{promql.Metrics(buckets)}, named, r.offered, false)
+}
+
+// offersNoLatency reports whether some arm shows requests and no latencies.
+func (t *tracked) offersNoLatency() bool {
+	for a := range t.arms {
+		for _, o := range t.arms[a].offers {
+			if o.counts() && o.latencyForm() == formNone {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// discoverCallers looks for what callers tell of the workloads.
+func (r *Reader) discoverCallers(ctx context.Context, chunk []*tracked) {
+	var open []*tracked
+	for _, t := range chunk {
+		if t.err == nil && t.callers.dialect == nil && t.subject.Workload != "" {
 			open = append(open, t)
 		}
 	}
-	var requests []selector
-	for _, d := range r.cat.dialects {
-		requests = append(requests, d.Requests.selector)
+	for some := range slices.Chunk(open, r.budget.size(callersBudget)) {
+		r.lookForCallers(ctx, some)
 	}
-	r.look(ctx, open, requests, func(t *tracked, a armIndex, form int, set map[string]string) {
-		t.offered(r.cat, a, form, set)
-	})
-	for _, t := range open {
-		if t.err == nil {
-			t.choose(r.cat)
+}
+
+const callersBudget = "series of callers"
+
+func (r *Reader) lookForCallers(ctx context.Context, open []*tracked) {
+	from, to := r.reach(open)
+	about := make([]catalogue.Workload, len(open))
+	for i, t := range open {
+		about[i] = t.workload()
+	}
+	var texts []string
+	var dialects []*catalogue.Dialect
+	for _, d := range r.cat.Dialects {
+		if d.Side != catalogue.SideCaller {
+			continue
+		}
+		ms := d.AboutMatchers(about)
+		if len(ms) == 0 {
+			continue
+		}
+		dialects = append(dialects, d)
+		texts = append(texts, promql.Metrics(d.Requests.Names(), catalogue.Matchers(d.Requests.Where)...).With(ms))
+		if d.Latency != nil {
+			texts = append(texts, promql.Metrics([]string{d.Latency.Histogram + "_bucket"},
+				append(catalogue.Matchers(d.Latency.Where), labels.MustNewMatcher(labels.MatchEqual, model.BucketLabel, "+Inf"))...).With(ms))
 		}
 	}
-	r.discoverCustom(ctx, chunk)
+	if len(texts) == 0 {
+		return
+	}
+	sets, err := r.q.Series(ctx, texts, fromMillis(from), fromMillis(to))
+	if half := (len(open) + 1) / 2; release.ErrorCode(err) == release.CodeTooExpensive && len(open) > 1 {
+		r.budget.tooExpensive(callersBudget, half)
+		r.lookForCallers(ctx, open[:half])
+		r.lookForCallers(ctx, open[half:])
+		return
+	}
+	if err != nil {
+		return // what pods say of themselves is enough; it is looked for again
+	}
+	r.budget.affordable(callersBudget)
+	for _, d := range dialects {
+		tests := make([]func(labels.Labels) bool, len(open))
+		for i := range open {
+			tests[i] = d.Describes(about[i])
+		}
+		for _, set := range sets {
+			if !mayBe(d, set.Get(model.MetricNameLabel)) {
+				continue
+			}
+			for i, t := range open {
+				if tests[i](set) {
+					t.offeredByCaller(d, set)
+				}
+			}
+		}
+	}
 }
 
 // discoverCustom looks for the users' own signals, each by itself, so that one
 // that the source refuses is in nobody's way.
 func (r *Reader) discoverCustom(ctx context.Context, chunk []*tracked) {
-	type pair struct{ bad, total string }
 	type wanting struct {
-		bad, total selector
-		by         []*tracked
+		selectors []promql.Selector
+		by        []*tracked
 	}
-	var order []pair
-	wanted := map[pair]*wanting{}
+	var order []string
+	wanted := map[string]*wanting{}
 	for _, t := range chunk {
-		for _, c := range t.custom {
+		for i := range t.custom {
+			c := &t.custom[i]
 			if c.broken != nil || c.form >= 0 || t.err != nil {
 				continue
 			}
-			key := pair{c.bad.text, c.total.text}
+			selectors := c.selectors
+			if c.Gauge != "" {
+				selectors = c.expr.Selectors()
+			}
+			key := ""
+			for _, s := range selectors {
+				key += s.Text() + "\n"
+			}
 			if wanted[key] == nil {
-				wanted[key] = &wanting{bad: c.bad, total: c.total}
+				wanted[key] = &wanting{selectors: selectors}
 				order = append(order, key)
 			}
 			wanted[key].by = append(wanted[key].by, t)
@@ -91,46 +211,46 @@ func (r *Reader) discoverCustom(ctx context.Context, chunk []*tracked) {
 	}
 	for _, key := range order {
 		w := wanted[key]
-		r.look(ctx, w.by, []selector{w.total, w.bad}, func(t *tracked, _ armIndex, form int, set map[string]string) {
+		r.look(ctx, w.by, w.selectors, func(catalogue.PodLabels) bool { return true }, func(t *tracked, _ armIndex, form int, set labels.Labels) {
 			t.offeredCustom(form, set)
-		})
+		}, true)
 	}
 }
 
 // look lists the series that any of the selectors selects of the chunk's pods,
 // under every label that may name a pod. A fault that is the source's is the
 // subjects' err where nothing else is known of them.
-func (r *Reader) look(ctx context.Context, chunk []*tracked, selectors []selector, found func(*tracked, armIndex, int, map[string]string)) {
-	if len(chunk) == 0 {
-		return
-	}
-	from, to := chunk[0].pos, chunk[0].until
-	for _, t := range chunk {
-		to = max(to, t.until)
-		from = min(from, t.pos-2*r.opt.ScrapeLookback.Milliseconds())
-	}
+func (r *Reader) look(ctx context.Context, chunk []*tracked, selectors []promql.Selector, use func(catalogue.PodLabels) bool, found func(*tracked, armIndex, int, labels.Labels), users bool) {
 	refs, owners := armsOf(chunk)
 	if len(owners) == 0 {
 		return
 	}
 	var texts []string
-	for _, form := range r.cat.pods {
-		m := matchers(form, owners)
+	for _, form := range r.cat.Pods {
+		if !use(form) {
+			continue
+		}
+		ms, ok := matchers(form, owners, false)
 		for _, s := range selectors {
-			texts = append(texts, s.with(m))
+			if ok {
+				texts = append(texts, s.With(ms))
+			}
 		}
 	}
+	if len(texts) == 0 {
+		return
+	}
+	from, to := r.reach(chunk)
 	sets, err := r.q.Series(ctx, texts, fromMillis(from), fromMillis(to))
 	code := release.ErrorCode(err)
 	if code == release.CodeTooExpensive && len(chunk) > 1 {
 		half := (len(chunk) + 1) / 2
 		r.budget.tooExpensive(discoveryBudget, half)
-		r.look(ctx, chunk[:half], selectors, found)
-		r.look(ctx, chunk[half:], selectors, found)
+		r.look(ctx, chunk[:half], selectors, use, found, users)
+		r.look(ctx, chunk[half:], selectors, use, found, users)
 		return
 	}
 	if err != nil {
-		users := slices.ContainsFunc(selectors, func(s selector) bool { return !s.ours })
 		if users && (code == release.CodeBadQuery || code == release.CodeTooExpensive) {
 			return
 		}
@@ -144,14 +264,38 @@ func (r *Reader) look(ctx context.Context, chunk []*tracked, selectors []selecto
 	r.budget.affordable(discoveryBudget)
 	index := indexPods(owners)
 	for _, set := range sets {
-		form, namespace, pod := r.cat.identify(set)
-		if form < 0 {
-			continue
-		}
-		for _, i := range index.find(namespace, pod) {
+		form, at := r.whose(index, set, use)
+		for _, i := range at {
 			found(refs[i].t, refs[i].arm, form, set)
 		}
 	}
+}
+
+// whose finds the owners of the pod that a series names, and how it does.
+func (r *Reader) whose(index podIndex, set labels.Labels, use func(catalogue.PodLabels) bool) (int, []int) {
+	if form, namespace, name := r.cat.Identify(set); form >= 0 && use(r.cat.Pods[form]) {
+		if at := index.find(namespace, name); len(at) > 0 {
+			return form, at
+		}
+	}
+	for i, form := range r.cat.Pods {
+		if form.Address != "" && use(form) {
+			if at := index.ips[host(set.Get(form.Address))]; len(at) > 0 {
+				return i, at
+			}
+		}
+	}
+	return -1, nil
+}
+
+// reach is the time in which series are looked for.
+func (r *Reader) reach(chunk []*tracked) (from, to int64) {
+	from, to = chunk[0].pos, chunk[0].until
+	for _, t := range chunk {
+		to = max(to, t.until)
+		from = min(from, t.pos-max(2*t.look, firstReach))
+	}
+	return from, to
 }
 
 // armRef is one arm of a subject.
@@ -160,125 +304,36 @@ type armRef struct {
 	arm armIndex
 }
 
-func armsOf(chunk []*tracked) ([]armRef, []owner) {
+func armsOf(chunk []*tracked) ([]armRef, []*owner) {
 	var refs []armRef
-	var owners []owner
+	var owners []*owner
 	for _, t := range chunk {
 		for a := range armCount {
 			if t.arms[a].exists {
 				refs = append(refs, armRef{t, a})
-				owners = append(owners, t.arms[a].owner)
+				owners = append(owners, &t.arms[a].owner)
 			}
 		}
 	}
 	return refs, owners
 }
 
-// offered takes note of a series that an arm's pods export.
-func (t *tracked) offered(cat *Catalogue, a armIndex, form int, set map[string]string) {
-	for _, d := range cat.dialects {
-		if set["__name__"] != d.Requests.Metric {
+// podMetrics are the names of all that pods may export and exporters may tell of
+// them, and those of classic histograms, of which one bucket is enough to know
+// that they are there.
+func podMetrics(cat *catalogue.Catalogue) (names, buckets []string) {
+	for _, d := range cat.Dialects {
+		if d.Side != catalogue.SideServer {
 			continue
 		}
-		if !d.fits(set) {
-			t.noStatus, t.stale = d, true
-			continue
-		}
-		if known, ok := t.arms[a].offers[d]; !ok || form < known {
-			t.arms[a].offers[d] = form
+		names = append(names, d.Requests.Names()...)
+		if d.Latency != nil {
+			names = append(names, d.Latency.Histogram, d.Latency.Histogram+"_sum")
+			buckets = append(buckets, d.Latency.Histogram+"_bucket")
 		}
 	}
-}
-
-// offeredCustom takes note of a series that may be of a user's own signal.
-func (t *tracked) offeredCustom(form int, set map[string]string) {
-	for i := range t.custom {
-		c := &t.custom[i]
-		if c.broken != nil || (c.form >= 0 && c.form <= form) {
-			continue
-		}
-		if c.total.matches(set) || c.bad.matches(set) {
-			if inherited := t.customForm(c); inherited >= 0 && inherited != form {
-				t.beginAgain(slotCustom+2*int32(i), slotCustom+2*int32(i)+1)
-			}
-			c.form = form
-		}
+	for _, res := range cat.Resources {
+		names = append(names, res.Metric)
 	}
-}
-
-// beginAgain forgets that counters were asked for; nothing of them was seen.
-func (t *tracked) beginAgain(slots ...int32) {
-	for a := range t.arms {
-		for _, slot := range slots {
-			delete(t.arms[a].begun, slot)
-		}
-	}
-}
-
-// customForm is the labels that name the pod in a user's own signal: as found,
-// or as in the dialect.
-func (t *tracked) customForm(c *customSignal) int {
-	if c.form >= 0 {
-		return c.form
-	}
-	if f := t.arms[armRelease].form; f >= 0 {
-		return f
-	}
-	return t.arms[armStable].form
-}
-
-// choose settles which dialect is read of each arm: the first in the
-// catalogue's order that both export; each arm's own first where they have
-// none in common. An arm that showed nothing yet is taken to be like the other.
-func (t *tracked) choose(cat *Catalogue) {
-	t.stale = true
-	rel, stable := &t.arms[armRelease], &t.arms[armStable]
-	pick := func(from ...*arm) *dialect {
-		for _, d := range cat.dialects {
-			if !slices.ContainsFunc(from, func(a *arm) bool { _, ok := a.offers[d]; return !ok }) {
-				return d
-			}
-		}
-		return nil
-	}
-	use := func(a *arm, d *dialect, form int) {
-		if d != nil && a.exists {
-			t.use(a, d, form)
-		}
-	}
-	switch {
-	case len(rel.offers) > 0 && len(stable.offers) > 0:
-		r, s := pick(rel), pick(stable)
-		if both := pick(rel, stable); both != nil {
-			r, s = both, both
-		}
-		use(rel, r, rel.offers[r])
-		use(stable, s, stable.offers[s])
-	case len(rel.offers) > 0:
-		d := pick(rel)
-		use(rel, d, rel.offers[d])
-		use(stable, d, rel.offers[d])
-	case len(stable.offers) > 0:
-		d := pick(stable)
-		use(rel, d, stable.offers[d])
-		use(stable, d, stable.offers[d])
-	}
-}
-
-// use reads an arm in a dialect from now on.
-func (t *tracked) use(a *arm, d *dialect, form int) {
-	if a.dialect == d && a.form == form {
-		return
-	}
-	if a.counted {
-		a.switched = true
-		for _, p := range t.counters.pods {
-			if &t.arms[p.arm] == a {
-				p.bounds = nil
-			}
-		}
-	}
-	delete(a.begun, slotRequests)
-	delete(a.begun, slotLatency)
-	a.dialect, a.form, a.counted = d, form, false
+	return names, buckets
 }

@@ -68,7 +68,7 @@ func TestAQueryThatIsTooExpensiveIsAskedInHalvesAndKeptSmall(t *testing.T) {
 	s := newStore()
 	subjects := shops(s, 8)
 	s.fail = func(q string, _ time.Duration) error {
-		if strings.Count(q, "shop0") > 3 {
+		if strings.Contains(q, "pod=~") && strings.Count(q, "shop0") > 3 { // a selector of callers has each many times
 			return release.E(release.CodeTooExpensive, "too many samples", nil)
 		}
 		return nil
@@ -108,7 +108,7 @@ func TestATimeThatIsTooExpensiveIsReadInShorterSteps(t *testing.T) {
 		}
 		return nil
 	}
-	r.live["r000"].arms[armRelease].offers[r.cat.dialects[2]] = 2 // nothing more to discover
+	r.live["r000"].attempts = eagerAttempts + 1 // nothing more to discover
 	res := r.Read(ctx, epoch.Add(2*time.Minute), subjects)["r000"]
 	if res.Err != nil || len(res.Readings) != 7 {
 		t.Fatalf("%v, %d readings", res.Err, len(res.Readings))

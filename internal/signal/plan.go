@@ -3,33 +3,39 @@ package signal
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
+	"github.com/watchtower-verify/watchtower/internal/signal/count"
+	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
 // question is one query for many subjects.
 type question struct {
-	sel     selector
-	form    int
+	questionKey
 	from    int64
 	to      int64
+	step    int64 // of a gauge by PromQL
 	targets []target
 }
 
-// target is one counter of one arm that a question is asked for.
+// target is a feed of a subject that a question is asked for.
 type target struct {
 	t     *tracked
-	arm   armIndex
-	slot  int32
-	begin beginning
+	feed  *feed
+	begin count.Beginning
+	found int // series of the answer
 }
 
 // answer is what came of a question, or of a part of it.
 type answer struct {
 	question
-	series []Series
+	series []samples.Series
 	err    error
 }
 
@@ -37,87 +43,127 @@ type answer struct {
 type questionKey struct {
 	text    string
 	form    int
+	exact   bool // the pods are known by name
 	regular bool // only the newest tick; others would widen the window
+	users   bool // the user's own
+	gauge   bool
 }
 
-// plan makes the questions that bring the members to a boundary.
+// plan makes the questions that bring the members to a boundary. Those that the
+// source is spared when it cannot keep up are left out.
 func (r *Reader) plan(members []*tracked, to int64) []question {
 	var order []questionKey
 	groups := map[questionKey]*question{}
 	for _, t := range members {
-		ask := func(a armIndex, slot int32, sel selector, form int) {
-			begin, begun := t.arms[a].begun[slot]
-			from := t.pos - r.tick // what came late for the tick before
-			if !begun {
-				begin = r.beginning(t, a, slot)
-				from = begin.since
+		for _, f := range t.feeds {
+			if f.breadth() > r.budget.breadth() && !t.essential(f) {
+				f.err, t.findings.stale = errSpared, true
+				continue
 			}
-			key := questionKey{sel.text, form, begun && t.pos == to-r.tick}
+			begin, from := f.begin, t.pos-max(t.tick, r.late())
+			if f.what == feedNative || f.exporter() {
+				from = min(from, t.pos-t.look)
+			}
+			if !f.begun {
+				begin = r.beginning(t, f)
+				from = begin.Since
+			}
+			regular := f.begun && t.pos == to-t.tick
+			exact := regular && t.knowsPods(f)
+			key := questionKey{f.text(), f.form, exact, regular, f.what >= feedBad, f.what == feedGauge}
 			g := groups[key]
 			if g == nil {
-				g = &question{sel: sel, form: form, from: from, to: to}
+				g = &question{questionKey: key, from: from, to: to, step: t.tick}
 				groups[key] = g
 				order = append(order, key)
 			}
+			if key.gauge {
+				from = t.pos
+			}
 			g.from = min(g.from, from)
-			g.targets = append(g.targets, target{t, a, slot, begin})
-		}
-		for a := range armCount {
-			arm := &t.arms[a]
-			if !arm.exists {
-				continue
-			}
-			if d := arm.dialect; d != nil {
-				ask(a, slotRequests, d.Requests.selector, arm.form)
-				if d.Latency != nil {
-					ask(a, slotLatency, d.Latency.selector, arm.form)
-				}
-			}
-			for i := range t.custom {
-				c := &t.custom[i]
-				form := t.customForm(c)
-				if c.broken != nil || form < 0 {
-					continue
-				}
-				ask(a, slotCustom+2*int32(i), c.bad, form)
-				ask(a, slotCustom+2*int32(i)+1, c.total, form)
-			}
+			g.targets = append(g.targets, target{t: t, feed: f, begin: begin})
 		}
 	}
 	var out []question
 	for _, key := range order {
-		out = append(out, groups[key].chunks(r.budget.size(key.text))...)
+		out = append(out, r.chunks(*groups[key], r.budget.size(key.text))...)
 	}
 	return out
 }
 
-// beginning is where a counter that was not asked for yet begins: far enough
-// back to know where the counters stood, and which pods were there.
-func (r *Reader) beginning(t *tracked, a armIndex, slot int32) beginning {
-	b := beginning{since: t.pos - 2*r.opt.ScrapeLookback.Milliseconds(), emitFrom: t.start}
-	if i, ok := isCustom(slot); ok {
-		b.emitFrom = t.custom[i].since
-	} else if t.arms[a].switched {
-		b.emitFrom = t.pos // what came before was counted in another dialect
+var errSpared = release.E(release.CodeRateLimited, "left out while the metric source cannot keep up", nil)
+
+// knowsPods reports whether the pods of a feed are known by name, so that no
+// pattern is needed to find new ones.
+func (t *tracked) knowsPods(f *feed) bool {
+	return !t.wholeOf && f.form != formCallers && len(t.subject.Pods) > 0 && len(t.arms[f.arm].owner.named) > 0
+}
+
+// beginning is where a feed that was not asked for yet begins: far enough back to
+// know where the counters stood, and which pods were there.
+func (r *Reader) beginning(t *tracked, f *feed) count.Beginning {
+	b := count.Beginning{Since: t.pos - max(2*t.look, firstReach), EmitFrom: t.start}
+	switch {
+	case f.what >= feedBad:
+		b.EmitFrom = t.custom[f.custom].since
+	case f.exporter() || f.view == viewCallers:
+		b.EmitFrom = t.start
+	case t.arms[f.arm].switched:
+		b.EmitFrom = t.pos // what came before was counted in another dialect
 	}
 	return b
 }
 
-// chunks splits a question so that none is for more than size subjects.
-func (q question) chunks(size int) []question {
+// chunks splits a question so that none is for more than size subjects, longer
+// than the source takes, or likely to answer with more samples than is allowed.
+func (r *Reader) chunks(q question, size int) []question {
 	var out []question
-	begin, subjects := 0, 0
+	begin, subjects, bytes, series := 0, 0, 0, 0
 	for i := range q.targets {
-		if i > 0 && q.targets[i].t == q.targets[i-1].t {
-			continue
-		}
-		if subjects == size {
+		newSubject := i == 0 || q.targets[i].t != q.targets[i-1].t
+		b, s := q.cost(&q.targets[i])
+		full := subjects == size || bytes+b > r.opt.Limits.QueryBytes || q.samples(series+s) > r.opt.Limits.Samples
+		if newSubject && subjects > 0 && full {
 			out = append(out, q.part(begin, i))
-			begin, subjects = i, 0
+			begin, subjects, bytes, series = i, 0, 0, 0
 		}
-		subjects++
+		if newSubject {
+			subjects++
+		}
+		bytes += b
+		series += s
 	}
 	return append(out, q.part(begin, len(q.targets)))
+}
+
+// cost is how many bytes a target adds to a query, and how many series to its
+// answer.
+func (q question) cost(target *target) (bytes, series int) {
+	t, f := target.t, target.feed
+	o := &t.arms[f.arm].owner
+	if q.form == formCallers {
+		bytes = 4 * (len(t.subject.Workload) + len(t.subject.Namespace))
+	} else if q.exact {
+		for name := range o.named {
+			bytes += len(name) + 1
+		}
+	} else {
+		bytes = len(o.prefix) + len(o.workload) + 1
+	}
+	for ip := range o.ips {
+		bytes += len(ip) / 4 // where pods are named by address
+	}
+	series = f.series
+	if !f.begun {
+		series = seriesGuess
+	}
+	return bytes, series
+}
+
+// samples is how many samples so many series are likely to have.
+func (q question) samples(series int) int {
+	const closest = 10_000 // milliseconds between scrapes, at a guess
+	return series * int(1+(q.to-q.from)/closest)
 }
 
 func (q question) part(begin, end int) question {
@@ -136,65 +182,90 @@ func (q question) subjects() int {
 }
 
 // ask puts all questions and waits for the answers; how many go out at once is
-// the Querier's business.
+// the Querier's business. What a verdict stands on is asked first.
 func (r *Reader) ask(ctx context.Context, questions []question) []answer {
+	slices.SortStableFunc(questions, func(a, b question) int {
+		return a.targets[0].feed.breadth() - b.targets[0].feed.breadth()
+	})
 	answers := make([][]answer, len(questions))
 	var wg sync.WaitGroup
 	for i, q := range questions {
 		wg.Go(func() { answers[i] = r.askOne(ctx, q) })
 	}
 	wg.Wait()
-	var out []answer
-	for _, a := range answers {
-		out = append(out, a...)
-	}
-	return out
+	return slices.Concat(answers...)
 }
 
 // askOne puts one question; in halves when the source finds it too expensive.
 func (r *Reader) askOne(ctx context.Context, q question) []answer {
-	form := r.cat.pods[q.form]
-	series, err := r.q.Raw(ctx, q.sel.with(matchers(form, q.owners())), time.Duration(q.to-q.from)*time.Millisecond, fromMillis(q.to))
+	series, err := r.put(ctx, q)
 	n := q.subjects()
 	if release.ErrorCode(err) == release.CodeTooExpensive && n > 1 {
 		half := (n + 1) / 2
-		r.budget.tooExpensive(q.sel.text, half)
+		r.budget.tooExpensive(q.text, half)
 		var out []answer
-		for _, part := range q.chunks(half) {
+		for _, part := range r.chunks(q, half) {
 			out = append(out, r.askOne(ctx, part)...)
 		}
 		return out
 	}
 	if err == nil {
-		r.budget.affordable(q.sel.text)
+		r.budget.affordable(q.text)
 	}
 	return []answer{{q, series, typed(err)}}
 }
 
-func (q question) owners() []owner {
-	owners := make([]owner, len(q.targets))
-	for i, t := range q.targets {
-		owners[i] = t.t.arms[t.arm].owner
+// put asks the source, unless the question would select more than the subjects'
+// own.
+func (r *Reader) put(ctx context.Context, q question) ([]samples.Series, error) {
+	ms, ok := r.narrow(q)
+	if !ok {
+		return nil, nil // no pod and no callee to ask for
 	}
-	return owners
+	first := q.targets[0].feed
+	if q.gauge {
+		step := time.Duration(q.step) * time.Millisecond
+		return r.q.Range(ctx, first.expr.With(ms), fromMillis(q.from).Add(step), fromMillis(q.to), step)
+	}
+	return r.q.Raw(ctx, first.sel.With(ms), time.Duration(q.to-q.from)*time.Millisecond, fromMillis(q.to))
+}
+
+// narrow returns the matchers that keep a question to its subjects. It is false
+// where there are none: without them a selector is the whole cluster's.
+func (r *Reader) narrow(q question) ([]*labels.Matcher, bool) {
+	if q.form == formCallers {
+		var about []catalogue.Workload
+		for i, target := range q.targets {
+			if i == 0 || target.t != q.targets[i-1].t {
+				about = append(about, target.t.workload())
+			}
+		}
+		ms := q.targets[0].feed.dialect.AboutMatchers(about)
+		return ms, len(ms) > 0
+	}
+	owners := make([]*owner, len(q.targets))
+	for i, target := range q.targets {
+		owners[i] = &target.t.arms[target.feed.arm].owner
+	}
+	return matchers(r.cat.Pods[q.form], owners, q.exact)
 }
 
 // fail tells the targets that their question was not answered.
 func (a answer) fail() {
 	code := release.ErrorCode(a.err)
-	for _, target := range a.targets {
-		t := target.t
+	for i := range a.targets {
+		t, f := a.targets[i].t, a.targets[i].feed
 		ticks := int((a.to - t.pos) / t.tick)
-		i, custom := isCustom(target.slot)
 		switch {
 		case code == release.CodeTooExpensive && ticks > 1:
 			// One subject alone is too much for so long a time: go in shorter steps.
 			t.slice, t.retry = ticks/2, true
-		case custom && (code == release.CodeTooExpensive || code == release.CodeBadQuery):
-			// The user's own query is at fault, not the source: the rest goes on.
-			t.custom[i].err, t.stale = a.err, true
-		default:
+		case t.essential(f):
 			t.err = a.err
+		default:
+			// The rest goes on without it.
+			f.err = a.err
+			t.findings.stale = true
 		}
 	}
 }

@@ -1,11 +1,14 @@
 package signal
 
 import (
+	"net"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 )
 
 // What Kubernetes makes of a generated name: the base, cut to 58 bytes, and
@@ -62,14 +65,38 @@ type owner struct {
 	namespace string
 	prefix    string // of the pods' names; "" for no pods at all
 	workload  string // "name-" of a Deployment whose pods all belong, or ""
+	// named are the pods known by name. Where the names of both arms' pods begin
+	// alike they are all there is to go by, and byName is set.
+	named  map[string]bool
+	byName bool
+	// ips are the known pods by address.
+	ips map[string]string
 }
 
+// selects reports whether the owner has any pods to ask for.
+func (o *owner) selects() bool { return o.prefix != "" || o.workload != "" || len(o.named) > 0 }
+
 // matchers returns the label matchers that select the pods of all owners and,
-// where they are of several namespaces, perhaps a few more.
-func matchers(form podLabels, owners []owner) []*labels.Matcher {
-	var namespaces, sets, cut, workloads []string
+// where they are of several namespaces, perhaps a few more. With exact, only the
+// pods known by name are selected: a metric store answers literal names from its
+// index, but tries a pattern on every pod of the cluster. ok is false when there
+// is no pod to select, for which no matcher would stand.
+func matchers(form catalogue.PodLabels, owners []*owner, exact bool) (_ []*labels.Matcher, ok bool) {
+	var namespaces, names, ips, sets, cut, workloads []string
 	for _, o := range owners {
-		namespaces = append(namespaces, regexp.QuoteMeta(o.namespace))
+		if !o.selects() {
+			continue
+		}
+		namespaces = append(namespaces, o.namespace)
+		for ip := range o.ips {
+			ips = append(ips, ip)
+		}
+		if exact {
+			for name := range o.named {
+				names = append(names, regexp.QuoteMeta(name))
+			}
+			continue
+		}
 		switch {
 		case o.prefix == "":
 		case strings.HasSuffix(o.prefix, "-"):
@@ -81,7 +108,10 @@ func matchers(form podLabels, owners []owner) []*labels.Matcher {
 			workloads = append(workloads, regexp.QuoteMeta(strings.TrimSuffix(o.workload, "-")))
 		}
 	}
-	var pods []string
+	if form.Address != "" {
+		return addressMatchers(form.Address, ips)
+	}
+	pods := sorted(names)
 	if len(sets) > 0 {
 		pods = append(pods, oneOf(sets)+"-"+podSuffix)
 	}
@@ -91,19 +121,38 @@ func matchers(form podLabels, owners []owner) []*labels.Matcher {
 	if len(cut) > 0 {
 		pods = append(pods, oneOf(cut)+podSuffix)
 	}
-	return []*labels.Matcher{
-		namespaceMatcher(form.Namespace, namespaces, owners),
-		textMatcher(labels.MatchRegexp, form.Pod, strings.Join(pods, "|")),
+	if len(pods) == 0 {
+		return nil, false
 	}
+	return []*labels.Matcher{
+		namespaceMatcher(form.Namespace, namespaces),
+		textMatcher(labels.MatchRegexp, form.Pod, strings.Join(pods, "|")),
+	}, true
 }
 
-func namespaceMatcher(label string, quoted []string, owners []owner) *labels.Matcher {
-	slices.Sort(quoted)
-	quoted = slices.Compact(quoted)
-	if len(quoted) == 1 {
-		return textMatcher(labels.MatchEqual, label, owners[0].namespace)
+func addressMatchers(label string, ips []string) ([]*labels.Matcher, bool) {
+	if len(ips) == 0 {
+		return nil, false
 	}
-	return textMatcher(labels.MatchRegexp, label, strings.Join(quoted, "|"))
+	quoted := make([]string, len(ips))
+	for i, ip := range ips {
+		quoted[i] = regexp.QuoteMeta(ip)
+		if strings.Contains(ip, ":") {
+			quoted[i] = `\[?` + quoted[i] + `\]?`
+		}
+	}
+	return []*labels.Matcher{textMatcher(labels.MatchRegexp, label, oneOf(quoted)+"(:[0-9]+)?")}, true
+}
+
+func namespaceMatcher(label string, namespaces []string) *labels.Matcher {
+	namespaces = sorted(namespaces)
+	if len(namespaces) == 1 {
+		return textMatcher(labels.MatchEqual, label, namespaces[0])
+	}
+	for i := range namespaces {
+		namespaces[i] = regexp.QuoteMeta(namespaces[i])
+	}
+	return textMatcher(labels.MatchRegexp, label, strings.Join(namespaces, "|"))
 }
 
 // textMatcher makes a matcher that is only written down: compiling a regular
@@ -114,10 +163,76 @@ func textMatcher(kind labels.MatchType, label, value string) *labels.Matcher {
 
 // oneOf is a regular expression for any of the alternatives, each once.
 func oneOf(quoted []string) string {
-	slices.Sort(quoted)
-	quoted = slices.Compact(quoted)
+	quoted = sorted(quoted)
 	if len(quoted) == 1 {
 		return quoted[0]
 	}
 	return "(" + strings.Join(quoted, "|") + ")"
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// host is an address without its port and brackets.
+func host(address string) string {
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		return h
+	}
+	return strings.Trim(address, "[]")
+}
+
+// podIndex finds whose a pod is.
+type podIndex struct {
+	names     map[podKey][]int
+	prefixes  map[podKey][]int // prefix of the pods' names
+	workloads map[podKey][]int // "workload-"
+	ips       map[string][]int
+}
+
+type podKey struct{ namespace, name string }
+
+func indexPods(owners []*owner) podIndex {
+	ix := podIndex{map[podKey][]int{}, map[podKey][]int{}, map[podKey][]int{}, map[string][]int{}}
+	for i, o := range owners {
+		for name := range o.named {
+			key := podKey{o.namespace, name}
+			ix.names[key] = append(ix.names[key], i)
+		}
+		for ip := range o.ips {
+			ix.ips[ip] = append(ix.ips[ip], i)
+		}
+		if o.byName {
+			continue
+		}
+		if o.prefix != "" {
+			key := podKey{o.namespace, o.prefix}
+			ix.prefixes[key] = append(ix.prefixes[key], i)
+		}
+		if o.workload != "" {
+			key := podKey{o.namespace, o.workload}
+			ix.workloads[key] = append(ix.workloads[key], i)
+		}
+	}
+	return ix
+}
+
+// find returns the indexes of the owners of a pod.
+func (ix podIndex) find(namespace, pod string) []int {
+	if found := ix.names[podKey{namespace, pod}]; found != nil {
+		return found
+	}
+	prefix, ok := cutPod(pod)
+	if !ok {
+		return nil
+	}
+	if len(ix.workloads) > 0 {
+		if w, ok := workloadPrefix(prefix); ok {
+			if found := ix.workloads[podKey{namespace, w}]; found != nil {
+				return found
+			}
+		}
+	}
+	return ix.prefixes[podKey{namespace, prefix}]
 }

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
+	"github.com/watchtower-verify/watchtower/internal/signal/promql"
 )
 
 func TestPodsAreFoundByTheNameTheirReplicaSetGaveThem(t *testing.T) {
@@ -33,14 +36,18 @@ func TestPodsAreFoundByTheNameTheirReplicaSetGaveThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.o.namespace = "shop"
-			found := len(indexPods([]owner{c.o}).find("shop", c.pod)) > 0
+			found := len(indexPods([]*owner{&c.o}).find("shop", c.pod)) > 0
 			if found != c.want {
 				t.Errorf("counted: %t, want %t", found, c.want)
 			}
-			if len(indexPods([]owner{c.o}).find("other", c.pod)) > 0 {
+			if len(indexPods([]*owner{&c.o}).find("other", c.pod)) > 0 {
 				t.Error("counted in another namespace")
 			}
-			sel := metricSelector("x").with(matchers(podLabels{"pod", "namespace"}, []owner{c.o}))
+			more, ok := matchers(catalogue.PodLabels{Pod: "pod", Namespace: "namespace"}, []*owner{&c.o}, false)
+			if !ok {
+				t.Fatal("no matchers")
+			}
+			sel := promql.Metric("x").With(more)
 			ms, err := matchersOf(sel)
 			if err != nil {
 				t.Fatal(err)
@@ -57,9 +64,10 @@ func TestPodsAreFoundByTheNameTheirReplicaSetGaveThem(t *testing.T) {
 }
 
 func TestManyOwnersShareOneMatcher(t *testing.T) {
-	got := metricSelector("x").with(matchers(podLabels{"pod", "namespace"}, []owner{
+	more, _ := matchers(catalogue.PodLabels{Pod: "pod", Namespace: "namespace"}, []*owner{
 		{namespace: "b", prefix: podPrefix("web-2")}, {namespace: "a", prefix: podPrefix("api-1")}, {namespace: "a", prefix: podPrefix("api-1")},
-	}))
+	}, false)
+	got := promql.Metric("x").With(more)
 	if want := `x{namespace=~"a|b",pod=~"(api-1|web-2)-[a-z0-9]{5}"}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -4,23 +4,35 @@ import (
 	"context"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
+	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
 const (
 	defaultTick      = 15 * time.Second
 	defaultLookback  = time.Minute
 	defaultBatchSize = 500
+	defaultBytes     = 64 << 10
+	defaultSamples   = 10_000_000
 	// maxSliceTicks is how much of what was missed one round of queries covers:
 	// it bounds how many samples an answer holds after an outage.
 	maxSliceTicks = 16
 	// keepLookbacks is how many look-backs a stream is remembered after its last
 	// sample, while others are still scraped.
 	keepLookbacks = 10
+	// firstReach is how far before the rollout the first look reaches, in
+	// milliseconds: it shows how often the pods are scraped, and what was busy.
+	firstReach = 5 * 60 * 1000
+	// A look-back is so many scrape intervals, and never longer than the store
+	// itself takes a series for alive.
+	lookIntervals = 2.5
+	maxLook       = 5 * 60 * 1000
+	// seriesGuess is how many series a feed is taken to have before it was read.
+	seriesGuess = 200
 )
 
 // Options of a Reader; zero values stand for the defaults.
@@ -30,18 +42,23 @@ type Options struct {
 	Tick time.Duration
 	// Lag is how late samples arrive: only ticks that ended so long ago are read.
 	Lag time.Duration
+	// Late is how far back samples may still arrive out of order, at least a tick.
+	Late time.Duration
 	// ScrapeLookback is the time within which every target is scraped at least
-	// once; give it two or three scrape intervals. Default 1 min.
+	// once. Default 1 min, which is right for intervals up to 25 s; where pods are
+	// seen to be scraped less often it grows by itself, up to 5 min.
 	ScrapeLookback time.Duration
-	// BatchSize is how many subjects share a query. Default 500.
+	// BatchSize is how many subjects share a query at most. Default 500.
 	BatchSize int
+	// Limits of one query; default 64 KiB and 10 million samples.
+	Limits samples.Limits
 }
 
-// Reader counts requests, failures and latencies of subjects. What it counted
-// is kept in memory only: a new Reader counts the same ticks again, with the
-// same result. Its methods may be called concurrently.
+// Reader counts requests, failures, latencies and what else is told of subjects.
+// What it counted is kept in memory only: a new Reader counts the same ticks
+// again, with the same result. Its methods may be called concurrently.
 type Reader struct {
-	cat  *Catalogue
+	cat  *catalogue.Catalogue
 	q    Querier
 	opt  Options
 	tick int64 // milliseconds
@@ -50,12 +67,12 @@ type Reader struct {
 	mu      sync.Mutex // guards what follows
 	live    map[release.ID]*tracked
 
-	budget  budget
-	classes classes
+	budget   budget
+	meanings meanings
 }
 
 // NewReader makes a Reader of a catalogue over a metric store.
-func NewReader(cat *Catalogue, q Querier, opt Options) *Reader {
+func NewReader(cat *catalogue.Catalogue, q Querier, opt Options) *Reader {
 	if opt.Tick < time.Millisecond {
 		opt.Tick = defaultTick
 	}
@@ -65,8 +82,17 @@ func NewReader(cat *Catalogue, q Querier, opt Options) *Reader {
 	if opt.BatchSize <= 0 {
 		opt.BatchSize = defaultBatchSize
 	}
+	if opt.Limits.QueryBytes <= 0 {
+		opt.Limits.QueryBytes = defaultBytes
+	}
+	if opt.Limits.Samples <= 0 {
+		opt.Limits.Samples = defaultSamples
+	}
 	return &Reader{cat: cat, q: q, opt: opt, tick: opt.Tick.Milliseconds(), live: map[release.ID]*tracked{}, budget: budget{full: opt.BatchSize}}
 }
+
+// late is how far back samples may still arrive out of order, in milliseconds.
+func (r *Reader) late() int64 { return max(r.opt.Late.Milliseconds(), r.tick) }
 
 // Read counts, for each subject, all ticks that ended by at-Lag and were not
 // counted before. The first read of a subject begins with the tick that holds
@@ -107,26 +133,21 @@ func (r *Reader) track(subjects []Subject) []*tracked {
 		}
 		seen[s.ID] = true
 		t := r.live[s.ID]
-		if t == nil || !t.sameRollout(s) {
+		switch {
+		case t == nil || !t.sameRollout(s):
 			t = r.newTracked(s, false, firstTick(s.StartedAt, r.tick))
 			r.live[s.ID] = t
-		} else if !t.sameCustom(s) {
+		case !t.sameCustom(s):
+			t.setPods(s)
 			t.setCustom(s)
+		default:
+			t.setPods(s)
 		}
 		t.err = nil
 		all = append(all, t)
 	}
 	sortTracked(all)
 	return all
-}
-
-func sortTracked(all []*tracked) {
-	slices.SortFunc(all, func(a, b *tracked) int {
-		if c := strings.Compare(a.subject.Namespace, b.subject.Namespace); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.subject.ID), string(b.subject.ID))
-	})
 }
 
 // run brings all to where they are to go, or sets their err.
@@ -150,10 +171,9 @@ func (r *Reader) run(ctx context.Context, all []*tracked) {
 		if t.pos >= t.until {
 			t.slice = maxSliceTicks
 		}
+		t.pruneNamed()
 	}
 }
-
-func (t *tracked) behind() bool { return t.err == nil && t.pos < t.until }
 
 // next picks those furthest behind, and how far they go now. Stops lie on a
 // common grid, so that subjects that began at different times catch up in
@@ -182,26 +202,31 @@ func (r *Reader) next(all []*tracked) ([]*tracked, int64) {
 // source cannot be asked any more; what concerns a member is its err.
 func (r *Reader) round(ctx context.Context, members []*tracked, to int64) error {
 	for _, t := range members {
-		for i := range t.custom {
-			t.custom[i].err = nil
+		for _, f := range t.feeds {
+			if f.err != nil {
+				f.err, t.findings.stale = nil, true
+			}
 		}
 	}
+	answers := r.ask(ctx, r.plan(members, to))
+	r.budget.learn(answers)
 	var away error
-	for _, a := range r.ask(ctx, r.plan(members, to)) {
+	for _, a := range answers {
 		if a.err == nil {
 			r.stage(a)
 			continue
 		}
-		if code := release.ErrorCode(a.err); code == release.CodeUnavailable || code == release.CodeRateLimited {
+		a.fail()
+		code := release.ErrorCode(a.err)
+		if (code == release.CodeUnavailable || code == release.CodeRateLimited) && a.targets[0].t.essential(a.targets[0].feed) {
 			away = a.err
 		}
-		a.fail()
 	}
-	look := r.opt.ScrapeLookback.Milliseconds()
 	for _, t := range members {
 		if t.err == nil && !t.retry {
-			t.dropBrokenCustom()
-			t.apply(to, look)
+			t.dropBroken()
+			r.adapt(t)
+			t.apply(to)
 		}
 		t.retry = false
 		t.clearRound()
@@ -209,39 +234,101 @@ func (r *Reader) round(ctx context.Context, members []*tracked, to int64) error 
 	return away
 }
 
-// dropBrokenCustom leaves out what was read of a signal of which only one half
-// could be: its counters are taken up where they were by the next good read.
-func (t *tracked) dropBrokenCustom() {
-	broken := func(slot int32) bool {
-		i, ok := isCustom(slot)
-		return ok && t.custom[i].err != nil
+// dropBroken leaves out what was read of a signal of which only a part could be:
+// its counters are taken up where they were by the next good read.
+func (t *tracked) dropBroken() {
+	broken := func(f *feed) bool {
+		return f.err != nil || slices.ContainsFunc(t.feeds, func(o *feed) bool {
+			return o.err != nil && (f.what >= feedBad && o.what >= feedBad && o.custom == f.custom ||
+				(f.what == feedSum || f.what == feedCount) && (o.what == feedSum || o.what == feedCount))
+		})
 	}
-	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool { return broken(e.lane.slot) })
-	t.begins = slices.DeleteFunc(t.begins, func(b begin) bool { return broken(b.slot) })
+	if !slices.ContainsFunc(t.feeds, func(f *feed) bool { return f.err != nil }) {
+		return
+	}
+	for _, b := range []*batch{&t.round.own, &t.round.called, &t.round.exported} {
+		b.drop(broken)
+	}
+	t.round.begun = slices.DeleteFunc(t.round.begun, func(b begun) bool { return broken(b.feed) })
+}
+
+func (b *batch) drop(broken func(*feed) bool) {
+	kept := 0
+	for i := range b.metas {
+		if !broken(b.metas[i].feed) {
+			b.entries[kept], b.metas[kept] = b.entries[i], b.metas[i]
+			kept++
+		}
+	}
+	b.entries, b.metas = b.entries[:kept], b.metas[:kept]
+}
+
+// adapt takes the look-back from how often the pods are seen to be scraped in the
+// moments before counting begins.
+func (r *Reader) adapt(t *tracked) {
+	if t.ranked {
+		return
+	}
+	if interval := t.scrapeInterval(); interval > 0 {
+		look := int64(lookIntervals * float64(interval))
+		t.look = min(max(r.opt.ScrapeLookback.Milliseconds(), look), maxLook)
+		t.setCounters(r.late())
+	}
+}
+
+// scrapeInterval is the middle of the gaps between samples before counting began,
+// 0 where there were none.
+func (t *tracked) scrapeInterval() int64 {
+	var gaps []int64
+	for _, b := range []*batch{&t.round.own, &t.round.called} {
+		for i := range b.entries {
+			list := b.entries[i].Samples
+			for j := 1; j < len(list) && list[j].Millis <= t.start; j++ {
+				gaps = append(gaps, list[j].Millis-list[j-1].Millis)
+			}
+		}
+		if gaps != nil {
+			break
+		}
+	}
+	if gaps == nil {
+		return 0
+	}
+	slices.Sort(gaps)
+	return gaps[len(gaps)/2]
 }
 
 // result hands out what is pending, or the error.
 func (r *Reader) result(t *tracked) Result {
-	res := Result{Err: t.err}
+	res := Result{Err: t.err, PerRequest: t.dialectKnown()}
 	for _, a := range []armIndex{armStable, armRelease} {
 		if d := t.arms[a].dialect; d != nil {
 			res.Dialect = d.Name
 		}
 	}
+	if d := t.callers.dialect; d != nil {
+		res.Callers = d.Name
+	}
 	res.Notes = t.noteList(r.cat)
-	if t.counters.last != noSample {
-		res.LastSample = fromMillis(t.counters.last)
+	if last := t.newestSample(); last != math.MinInt64 {
+		res.LastSample = fromMillis(last)
 	}
 	if t.err != nil {
 		return res
 	}
 	res.Readings, t.pending = t.pending, nil
 	if n := len(res.Readings); n > 0 {
-		for _, q := range t.expressions(r.cat) {
-			res.Queries = append(res.Queries, release.Query{Source: "prometheus", Signal: q.signal, Expr: q.expr, From: res.Readings[0].From, To: res.Readings[n-1].To})
-		}
+		res.Queries = t.queries(r.cat, res.Readings[0].From, res.Readings[n-1].To)
 	}
 	return res
+}
+
+func (t *tracked) newestSample() int64 {
+	newest := int64(math.MinInt64)
+	for _, p := range t.pods {
+		newest = max(newest, p.own.newest)
+	}
+	return newest
 }
 
 // floorTo is the last multiple of step at or before ms.

@@ -8,132 +8,171 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
-// readings makes the readings of a round from the tallies and adds them to
-// those that were not handed out yet.
-func (t *tracked) readings(ticks int, fresh func(k int) bool) {
-	pods := slices.Sorted(maps.Keys(t.counters.pods))
-	common, ok := t.commonBounds()
-	for k := range ticks {
+// readings makes the readings of a round and adds them to those that were not
+// handed out yet.
+func (t *tracked) readings() {
+	pods := t.sortedPods()
+	latency := [viewCount]layout{t.layout(viewServer), t.layout(viewCallers)}
+	for k := range t.round.ticks {
 		rd := Reading{
-			From:  fromMillis(t.pos + int64(k)*t.tick),
-			To:    fromMillis(t.pos + int64(k+1)*t.tick),
-			Fresh: fresh(k),
+			From: fromMillis(t.pos + int64(k)*t.tick),
+			To:   fromMillis(t.pos + int64(k+1)*t.tick),
 		}
-		if t.dialectKnown() {
-			pair := t.pair(pods, 0, k)
-			rd.Errors = &pair
+		for _, p := range pods {
+			rd.Fresh = rd.Fresh || p.own.in(k)
 		}
-		for i, c := range t.custom {
-			if c.seen && c.err == nil {
-				if rd.Custom == nil {
-					rd.Custom = make(map[string]Pair, len(t.custom))
-				}
-				rd.Custom[c.name] = t.pair(pods, 1+i, k)
-			}
+		if t.dialectKnown() && t.readable(feedRequests, viewServer) {
+			rd.Errors = t.pair(pods, viewServer, k)
 		}
-		if ok {
-			rd.Latency = t.latency(pods, common, k)
+		if t.callers.dialect != nil && t.readable(feedRequests, viewCallers) {
+			rd.Callers = t.pair(pods, viewCallers, k)
 		}
+		if latency[viewServer].ok {
+			rd.Latency = t.latency(pods, viewServer, latency[viewServer], k)
+		}
+		if latency[viewCallers].ok {
+			rd.CallerLatency = t.latency(pods, viewCallers, latency[viewCallers], k)
+		}
+		t.customs(pods, &rd, k)
+		t.quantities(pods, &rd, k)
+		t.restarts(pods, &rd, k)
 		t.pending = append(t.pending, rd)
 	}
 }
 
-// pair is one signal of both arms in a tick.
-func (t *tracked) pair(pods []string, sig, k int) Pair {
-	arms := [armCount]Arm{{Pods: map[string]release.Count{}}, {Pods: map[string]release.Count{}}}
-	for _, name := range pods {
-		p := t.counters.pods[name]
-		if p.tally == nil || p.tally.signals[sig].total == nil {
-			continue
-		}
-		for len(p.carry) <= sig {
-			p.carry = append(p.carry, carry{})
-		}
-		c := p.tally.signals[sig]
-		if n := p.carry[sig].whole(c.total[k], c.bad[k]); n != (release.Count{}) {
-			arms[p.arm].Pods[name] = n
-			arms[p.arm].Count = arms[p.arm].Add(n)
-		}
-	}
-	return Pair{Release: arms[armRelease], Stable: arms[armStable]}
-}
-
-// commonBounds returns the indexes of the bucket bounds that all pods export,
-// by ascending bound; false when they make no histogram.
-func (t *tracked) commonBounds() ([]int32, bool) {
-	var common []int32
-	some := false
-	for _, p := range t.counters.pods {
-		if p.bounds == nil || !p.alive() {
-			continue
-		}
-		if !some {
-			some = true
-			for i, has := range p.bounds {
-				if has {
-					common = append(common, int32(i))
-				}
-			}
-			continue
-		}
-		common = slices.DeleteFunc(common, func(i int32) bool { return int(i) >= len(p.bounds) || !p.bounds[i] })
-	}
-	slices.SortFunc(common, func(a, b int32) int {
-		if t.bounds[a] < t.bounds[b] {
-			return -1
-		}
-		return 1
-	})
-	usable := len(common) >= 2 && math.IsInf(t.bounds[common[len(common)-1]], 1)
-	t.noteBounds(some, usable, len(common))
-	return common, usable
-}
-
-// alive reports whether some stream of the pod is remembered.
-func (p *pod) alive() bool {
-	for _, proc := range p.processes {
-		for _, s := range proc.streams {
-			if !s.lost {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (t *tracked) latency(pods []string, common []int32, k int) *LatencyPair {
-	var arms [armCount]Histogram
-	bounds := make([]float64, len(common))
-	for i, b := range common {
-		bounds[i] = t.bounds[b]
-	}
-	for a := range arms {
-		arms[a] = Histogram{Bounds: bounds, Counts: make([]float64, len(common)), Pods: map[string][]float64{}}
-	}
-	for _, name := range pods {
-		p := t.counters.pods[name]
-		if p.tally == nil || p.tally.latency == nil || p.tally.latency[k] == nil {
-			continue
-		}
-		counts := perBucket(p.tally.latency[k], common)
-		arms[p.arm].Pods[name] = counts
-		for i, n := range counts {
-			arms[p.arm].Counts[i] += n
-		}
-	}
-	return &LatencyPair{Release: arms[armRelease], Stable: arms[armStable]}
-}
-
-// perBucket turns cumulative buckets into requests per bucket. Where they do
-// not ascend, which no histogram's do, the larger counts.
-func perBucket(cumulative []float64, common []int32) []float64 {
-	out := make([]float64, len(common))
-	below := 0.0
-	for i, b := range common {
-		if int(b) < len(cumulative) && cumulative[b] > below {
-			out[i] = cumulative[b] - below
-			below = cumulative[b]
-		}
+// sortedPods are the pods in order of name, so that sums are the same each time.
+func (t *tracked) sortedPods() []*pod {
+	out := make([]*pod, 0, len(t.pods))
+	for _, name := range slices.Sorted(maps.Keys(t.pods)) {
+		out = append(out, t.pods[name])
 	}
 	return out
+}
+
+// readable reports whether no feed of a kind failed in this round.
+func (t *tracked) readable(w what, v view) bool {
+	return !slices.ContainsFunc(t.feeds, func(f *feed) bool {
+		return f.view == v && f.err != nil && (f.what == w || (w == feedRequests && f.what == feedNative && f.requests))
+	})
+}
+
+// pair is the requests of both arms in a tick.
+func (t *tracked) pair(pods []*pod, v view, k int) *Pair {
+	out := &Pair{Release: newArm(), Stable: newArm()}
+	strata := 1
+	if v == viewServer && t.routes != nil {
+		strata = len(t.strata) + 1
+		out.Strata = make([]Stratum, strata)
+		for s, route := range t.strata {
+			out.Strata[s].Route = route
+		}
+	}
+	for _, p := range pods {
+		var all release.Count
+		for s := range strata {
+			column := columnOf(v, int32(s))
+			n := p.whole(int(column/2), p.at(t, column, k), p.at(t, column+1, k))
+			all = all.Add(n)
+			if out.Strata != nil {
+				at := &out.Strata[s].Stable
+				if p.arm == armRelease {
+					at = &out.Strata[s].Release
+				}
+				*at = at.Add(n)
+			}
+		}
+		out.arm(p.arm).add(p.name, all)
+	}
+	return out
+}
+
+func newArm() Arm { return Arm{Pods: map[string]release.Count{}} }
+
+func (pr *Pair) arm(a armIndex) *Arm {
+	if a == armRelease {
+		return &pr.Release
+	}
+	return &pr.Stable
+}
+
+// add counts a pod that did something; a nameless one has no line of its own.
+func (a *Arm) add(pod string, n release.Count) {
+	if n == (release.Count{}) {
+		return
+	}
+	a.Count = a.Count.Add(n)
+	if pod != "" {
+		a.Pods[pod] = n
+	}
+}
+
+// whole takes whole requests out of a pod's counts; at tells its carries apart.
+func (p *pod) whole(at int, total, bad float64) release.Count {
+	if total == 0 && bad == 0 && at >= len(p.carry) {
+		return release.Count{}
+	}
+	for len(p.carry) <= at {
+		p.carry = append(p.carry, carry{})
+	}
+	return p.carry[at].whole(total, bad)
+}
+
+// customs are the user's own ratios.
+func (t *tracked) customs(pods []*pod, rd *Reading, k int) {
+	for i := range t.custom {
+		c := &t.custom[i]
+		if !c.seen || c.Bad == "" || !t.customReadable(i) {
+			continue
+		}
+		pair := Pair{Release: newArm(), Stable: newArm()}
+		column := int32(columnCustom + 2*i)
+		for _, p := range pods {
+			// Its total is another selector, so what is bad is not part of it by itself.
+			pair.arm(p.arm).add(p.name, p.whole(int(column/2), p.at(t, column, k), p.at(t, column+1, k)))
+		}
+		if rd.Custom == nil {
+			rd.Custom = make(map[string]Pair, len(t.custom))
+		}
+		rd.Custom[c.Name] = pair
+	}
+}
+
+func (t *tracked) customReadable(i int) bool {
+	return !slices.ContainsFunc(t.feeds, func(f *feed) bool { return f.what >= feedBad && f.custom == i && f.err != nil })
+}
+
+// restarts are the restarts of containers over pod-seconds.
+func (t *tracked) restarts(pods []*pod, rd *Reading, k int) {
+	if !t.feeding(feedRestarts) {
+		return
+	}
+	pair := &Pair{Release: newArm(), Stable: newArm()}
+	seconds := int64(math.Max(1, float64(t.tick)/1000))
+	for _, p := range pods {
+		if p.name == "" || !p.present(k) {
+			continue
+		}
+		pair.arm(p.arm).add(p.name, release.Count{Total: seconds, Bad: int64(math.Round(p.at(t, columnRestart, k)))})
+		if p.gauge(gaugeOOM, k) > 0 {
+			rd.OOMKilled[p.arm]++
+		}
+	}
+	rd.Restarts = pair
+}
+
+// present reports whether a pod was there in a tick, by any sample of it.
+func (p *pod) present(k int) bool { return p.own.in(k) || p.told.in(k) }
+
+// feeding reports whether a kind of feed is there and was read.
+func (t *tracked) feeding(w what) bool {
+	found := false
+	for _, f := range t.feeds {
+		if f.what == w {
+			if f.err != nil {
+				return false
+			}
+			found = found || f.known
+		}
+	}
+	return found
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/rules"
 )
 
@@ -61,7 +62,7 @@ func drawWorld(t *rapid.T, minutes int) *world {
 	w := &world{store: newStore(), rand: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))}
 	before := epoch.Add(-5 * time.Minute)
 	end := epoch.Add(time.Duration(minutes) * time.Minute)
-	interval := time.Duration(rapid.SampledFrom([]int{5, 10, 15}).Draw(t, "scrape interval")) * time.Second
+	interval := time.Duration(rapid.SampledFrom([]int{5, 10, 15, 30, 60}).Draw(t, "scrape interval")) * time.Second
 	live := func(name string, born, died time.Time) {
 		w.pods = append(w.pods, w.live(name, born, died, interval, w.oneIn(4)))
 	}
@@ -110,8 +111,8 @@ func (w *world) live(name string, born, died time.Time, interval time.Duration, 
 				served[i] += float64(max(0, w.rand.IntN(8)-2))
 			}
 		}
-		// Never more than two scrapes in a row fail, well within the look-back.
-		if missed < 2 && w.oneIn(7) {
+		// Never so many scrapes in a row fail that the look-back is filled.
+		if missed < min(2, int(max(time.Minute, 5*interval/2)/interval)-1) && w.oneIn(7) {
 			missed++
 			continue
 		}
@@ -156,7 +157,7 @@ func worldSubject() Subject {
 }
 
 func newTestReader(t interface{ Fatal(...any) }, q Querier) *Reader {
-	cat, err := Load(rules.Signals)
+	cat, err := catalogue.Load(rules.Signals)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/judge"
@@ -127,7 +128,11 @@ func (t *verification) hadHistory() bool {
 func (t *verification) withCurves(v release.Verdict) release.Verdict {
 	v.Evidence = append([]release.Evidence(nil), v.Evidence...)
 	for i := range v.Evidence {
-		if c := t.curves[v.Evidence[i].Signal]; c != nil {
+		name := v.Evidence[i].Signal
+		if v.Evidence[i].SeenBy == release.SeenByCallers {
+			name += callersSuffix
+		}
+		if c := t.curves[name]; c != nil {
 			v.Evidence[i].Curve = c.export()
 		}
 	}
@@ -143,7 +148,7 @@ func (t *verification) lacking(a judge.Assessment) string {
 		return "no request reached the release's pods"
 	case t.judge == nil && t.everFresh:
 		return "waiting for enough of a baseline"
-	case t.judge == nil:
+	case t.judge == nil || !slices.ContainsFunc(t.signals, func(m measured) bool { return m.declared.Required }):
 		return "the workload's pods export no request metrics that are known: measured are pod states only"
 	case requests(a) == 0:
 		return "no request reached the release's pods"
@@ -181,21 +186,44 @@ func (t *verification) needs(a judge.Assessment) *release.Needs {
 // evidence puts the judge's results into the report's form.
 func (t *verification) evidence(a judge.Assessment) []release.Evidence {
 	out := make([]release.Evidence, 0, len(a.Signals))
-	for _, s := range a.Signals {
+	for i, s := range a.Signals {
+		m := t.signals[i]
 		e, h := s.E, s.HealthyE
-		base := s.Stable
-		if s.Baseline == release.ArmHistory {
-			base = s.History
-		}
 		ev := release.Evidence{
-			Signal: s.Name, Baseline: s.Baseline, EValue: &e, HealthyEValue: &h, Unit: release.UnitRatio,
-			BaselineValue: base.Ratio(), ReleaseValue: s.Release.Ratio(), Release: s.Release, Stable: base,
-			Effect: s.Effect, Dialect: t.dialect, Queries: t.queriesFor(s.Name),
+			Signal: m.signal, SeenBy: m.seenBy, Baseline: s.Baseline, EValue: &e, HealthyEValue: &h, Unit: m.unit,
+			Effect: s.Effect, Dialect: t.dialectOf(m), Queries: t.queriesFor(m.signal, m.seenBy),
+		}
+		if m.declared.Value {
+			base := s.StableValue
+			if s.Baseline == release.ArmHistory {
+				base = s.HistoryValue
+			}
+			ev.BaselineValue, ev.ReleaseValue, ev.HealthyEValue = base.Value(), s.ReleaseValue.Value(), nil
+		} else {
+			base := s.Stable
+			if s.Baseline == release.ArmHistory {
+				base = s.History
+			}
+			ev.BaselineValue, ev.ReleaseValue, ev.Release, ev.Stable = base.Ratio(), s.Release.Ratio(), s.Release, base
 		}
 		if t.latency != nil {
 			t.latency.describe(&ev, t.curves[s.Name])
 		}
+		if n := t.oomKilled; m.signal == release.SignalRestarts && n[0]+n[1] > 0 {
+			ev.Reason = fmt.Sprintf("the last end was for want of memory in %d of the release's pods and %d stable ones", n[0], n[1])
+		}
 		out = append(out, ev)
 	}
 	return out
+}
+
+// dialectOf is the naming convention that a signal was read in.
+func (t *verification) dialectOf(m measured) string {
+	switch m.seenBy {
+	case release.SeenByServer:
+		return t.dialect
+	case release.SeenByCallers:
+		return t.callers
+	}
+	return ""
 }

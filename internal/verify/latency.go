@@ -23,6 +23,8 @@ const (
 // latency turns histograms into "slower than" counts. Its thresholds are
 // frozen from the baseline before the first tick that counts.
 type latency struct {
+	seenBy    string
+	of        func(signal.Reading) *signal.LatencyPair // whose count it is
 	bounds    []float64
 	quantiles []quantile
 	// firstSeen is when each release pod's first requests were counted: its
@@ -44,15 +46,21 @@ var latencyQuantiles = []quantile{
 	{signal: release.SignalLatencyP99, p: 0.99},
 }
 
-// newLatency freezes thresholds from baseline readings; nil where they hold too
-// few requests.
+// newLatency freezes thresholds from baseline readings, of what the pods count or,
+// where they have no histograms, of what callers do; nil where they hold too few
+// requests.
 func newLatency(readings []signal.Reading) *latency {
+	l := &latency{seenBy: release.SeenByServer, of: podLatency, firstSeen: map[string]time.Time{}}
+	if !slices.ContainsFunc(readings, func(rd signal.Reading) bool { return rd.Latency != nil || rd.Errors != nil }) {
+		l.seenBy, l.of = release.SeenByCallers, callerLatency
+	}
 	var bounds, counts []float64
 	for _, rd := range readings {
-		if rd.Latency == nil {
+		pair := l.of(rd)
+		if pair == nil {
 			continue
 		}
-		h := rd.Latency.Stable
+		h := pair.Stable
 		if bounds == nil && len(h.Bounds) > 0 {
 			bounds, counts = h.Bounds, make([]float64, len(h.Counts))
 		}
@@ -66,7 +74,7 @@ func newLatency(readings []signal.Reading) *latency {
 	if sum(counts) < latencyMinimum {
 		return nil
 	}
-	l := &latency{bounds: bounds, firstSeen: map[string]time.Time{}}
+	l.bounds = bounds
 	for _, q := range latencyQuantiles {
 		var ok bool
 		if q.boundary, q.ratio, ok = judge.Tail(bounds, counts, q.p, latencyDelta); ok && !l.has(q.boundary) {
@@ -86,22 +94,48 @@ func (l *latency) has(boundary float64) bool {
 	return slices.ContainsFunc(l.quantiles, func(q quantile) bool { return q.boundary == boundary })
 }
 
-// signal declares the test of one quantile. What is tolerated of a uniform
+func podLatency(rd signal.Reading) *signal.LatencyPair    { return rd.Latency }
+func callerLatency(rd signal.Reading) *signal.LatencyPair { return rd.CallerLatency }
+
+// measured declares the tests of the quantiles. What is tolerated of a uniform
 // slow-down cannot keep a release from being healthy.
-func (l *latency) signal(q quantile, history []signal.Reading, p release.Policy) judge.Signal {
-	return judge.Signal{
-		Name: q.signal, Weight: p.Weights["latency"] / float64(len(l.quantiles)), Required: true,
-		History:   l.history(history, q),
-		MinEffect: max(q.ratio-1, p.MinEffect), HealthyRatio: max(q.ratio, p.HealthyRatio),
+func (l *latency) measured(t *verification) []measured {
+	var out []measured
+	var now latencyTick
+	for i, q := range l.quantiles {
+		name := q.signal
+		if l.seenBy == release.SeenByCallers {
+			name += callersSuffix
+		}
+		out = append(out, measured{
+			declared: judge.Signal{
+				Name: name, Weight: t.policy.Weights["latency"] / float64(len(l.quantiles)), Required: true,
+				History:   l.history(t.history, q),
+				MinEffect: max(q.ratio-1, t.policy.MinEffect), HealthyRatio: max(q.ratio, t.policy.HealthyRatio),
+			},
+			signal: q.signal, seenBy: l.seenBy, unit: release.UnitSeconds,
+			tick: func(rd signal.Reading) (judge.Tick, bool) {
+				pair := l.of(rd)
+				if pair == nil {
+					return judge.Tick{}, false
+				}
+				if i == 0 { // one look serves all quantiles
+					now = l.tick(*pair, t.policy.Warmup, rd.To)
+				}
+				return now.ticks[q.signal], true
+			},
+			values: func() (float64, float64) { v := now.values[q.signal]; return v[0], v[1] },
+		})
 	}
+	return out
 }
 
 // history is the windows before the rollout, counted for one quantile.
 func (l *latency) history(readings []signal.Reading, q quantile) []release.Count {
 	var out []release.Count
 	for _, rd := range readings {
-		if rd.Latency != nil {
-			out = append(out, slower(rd.Latency.Stable.Bounds, rd.Latency.Stable.Counts, q.boundary))
+		if pair := l.of(rd); pair != nil {
+			out = append(out, slower(pair.Stable.Bounds, pair.Stable.Counts, q.boundary))
 		}
 	}
 	return out
@@ -134,6 +168,9 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 			warm[i] += c
 		}
 	}
+	if len(pair.Release.Pods) == 0 { // callers that do not tell which pod answered
+		copy(warm, pair.Release.Counts)
+	}
 	for _, q := range l.quantiles {
 		k := judge.Tick{
 			Release: slower(pair.Release.Bounds, warm, q.boundary),
@@ -142,6 +179,14 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 		}
 		for name, counts := range pods {
 			k.Pods[name] = slower(pair.Release.Bounds, counts, q.boundary)
+		}
+		if len(pods) == len(pair.Release.Pods) { // those that warm up are not told apart by route
+			for _, s := range pair.Strata {
+				k.Strata = append(k.Strata, judge.Stratum{
+					Release: slower(pair.Release.Bounds, s.Release, q.boundary),
+					Stable:  slower(pair.Stable.Bounds, s.Stable, q.boundary),
+				})
+			}
 		}
 		out.ticks[q.signal] = k
 		out.values[q.signal] = [2]float64{

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -23,14 +24,17 @@ type verification struct {
 	assessment   judge.Assessment // after the last step
 	latency      *latency
 	curves       map[string]*curve
-	custom       []string // names of the user's own signals that are declared
+	signals      []measured // in the order declared to the judge
 
 	dialect   string
+	callers   string       // dialect of what callers count
+	cpuUnit   release.Unit // of a request, or of a pod where none are counted
 	notes     []string
 	queries   []release.Query
 	lastGood  time.Time // last successful read
 	lastFresh time.Time // end of the last tick with a sample
 	everFresh bool
+	oomKilled [2]int // pods whose last end was for want of memory: release, stable
 	// firstCounted is the end of the first tick with requests.
 	firstCounted time.Time
 	sourceErr    error
@@ -62,7 +66,22 @@ func (t *verification) subject() signal.Subject {
 	if t.release.Previous != nil {
 		s.Stable = t.release.Previous.Name
 	}
+	s.Services = t.obs.Services
+	s.Pods = append(podsOf(t.obs.Release, release.ArmRelease), podsOf(t.obs.Stable, release.ArmStable)...)
 	return s
+}
+
+// podsOf are the pods of an arm as Kubernetes knows them.
+func podsOf(arm release.ArmState, name release.Arm) []signal.Pod {
+	out := make([]signal.Pod, 0, len(arm.Pods))
+	for _, p := range arm.Pods {
+		known := signal.Pod{Name: p.Name, IP: p.IP, Arm: name, CreatedAt: p.CreatedAt}
+		if p.ReadyAt != nil {
+			known.ReadyAt = *p.ReadyAt
+		}
+		out = append(out, known)
+	}
+	return out
 }
 
 // take feeds what a read gave to the judge, tick by tick.
@@ -74,6 +93,12 @@ func (t *verification) take(res signal.Result, now time.Time) {
 	t.sourceErr, t.lastGood = nil, now
 	if res.Dialect != "" {
 		t.dialect = res.Dialect
+	}
+	if res.Callers != "" {
+		t.callers = res.Callers
+	}
+	if t.cpuUnit = release.UnitCores; res.PerRequest {
+		t.cpuUnit = release.UnitSeconds
 	}
 	if len(res.Notes) > 0 {
 		t.notes = res.Notes
@@ -88,6 +113,9 @@ func (t *verification) take(res signal.Result, now time.Time) {
 		if t.firstCounted.IsZero() && counted(rd) {
 			t.firstCounted = rd.To
 		}
+		if rd.Restarts != nil {
+			t.oomKilled = rd.OOMKilled
+		}
 		t.feed(rd)
 	}
 }
@@ -101,13 +129,13 @@ func since(queries []release.Query, from time.Time) []release.Query {
 }
 
 // queriesFor are the questions behind one signal.
-func (t *verification) queriesFor(name string) []release.Query {
-	if strings.HasPrefix(name, release.SignalLatency+"_") {
+func (t *verification) queriesFor(name, seenBy string) []release.Query {
+	if strings.HasPrefix(name, release.SignalLatency+"_p") {
 		name = release.SignalLatency
 	}
 	var out []release.Query
 	for _, q := range t.queries {
-		if q.Signal == name {
+		if q.Signal == name && (q.SeenBy == release.SeenByCallers) == (seenBy == release.SeenByCallers) {
 			out = append(out, q)
 		}
 	}
@@ -145,84 +173,62 @@ func (t *verification) setUp() bool {
 		}
 		// What fixed the thresholds cannot be counted against them as well.
 		for i := range t.early {
-			t.early[i].Latency = nil
+			t.early[i].Latency, t.early[i].CallerLatency = nil, nil
 		}
+	}
+	t.signals = t.declare()
+	declared := make([]judge.Signal, len(t.signals))
+	for i, m := range t.signals {
+		declared[i] = m.declared
 	}
 	t.judge = judge.New(judge.Config{
 		Alpha: t.policy.Alpha, Beta: t.policy.Beta, MinEffect: t.policy.MinEffect,
 		HealthyRatio: t.policy.HealthyRatio, HealthyIncrease: t.policy.HealthyIncrease,
-	}, t.declare())
+	}, declared)
 	return true
-}
-
-// declare lists the signals that this workload exports, with their history.
-func (t *verification) declare() []judge.Signal {
-	var out []judge.Signal
-	all := append(append([]signal.Reading(nil), t.history...), t.early...)
-	if hasErrors(all) {
-		s := judge.Signal{Name: release.SignalErrorRatio, Weight: t.policy.Weights["errors"], Required: true}
-		for _, h := range t.history {
-			if h.Errors != nil {
-				s.History = append(s.History, h.Errors.Stable.Count)
-			}
-		}
-		out = append(out, s)
-	}
-	if t.latency != nil {
-		for _, q := range t.latency.quantiles {
-			out = append(out, t.latency.signal(q, t.history, t.policy))
-		}
-	}
-	for _, c := range t.policy.Custom {
-		s := judge.Signal{Name: c.Name, Weight: t.policy.Weights["custom"] / float64(len(t.policy.Custom)), Required: true}
-		found := false
-		for _, rd := range all {
-			_, ok := rd.Custom[c.Name]
-			found = found || ok
-		}
-		if !found {
-			continue
-		}
-		for _, h := range t.history {
-			if p, ok := h.Custom[c.Name]; ok {
-				s.History = append(s.History, p.Stable.Count)
-			}
-		}
-		t.custom = append(t.custom, c.Name)
-		out = append(out, s)
-	}
-	return out
 }
 
 // step is one tick of the judge, and one point of each curve.
 func (t *verification) step(rd signal.Reading) {
-	ticks := make(map[string]judge.Tick, 4)
-	if e := rd.Errors; e != nil {
-		ticks[release.SignalErrorRatio] = judge.Tick{Release: e.Release.Count, Stable: e.Stable.Count, Pods: e.Release.Pods}
-		t.pace(e.Release.Total, rd.To.Sub(rd.From).Seconds())
+	switch {
+	case rd.Errors != nil:
+		t.pace(rd.Errors.Release.Total, rd.To.Sub(rd.From).Seconds())
+	case rd.Callers != nil:
+		t.pace(rd.Callers.Release.Total, rd.To.Sub(rd.From).Seconds())
 	}
-	var lat latencyTick
-	if t.latency != nil && rd.Latency != nil {
-		lat = t.latency.tick(*rd.Latency, t.policy.Warmup, rd.To)
-		for name, k := range lat.ticks {
-			ticks[name] = k
-		}
-	}
-	for _, name := range t.custom {
-		if p, ok := rd.Custom[name]; ok {
-			ticks[name] = judge.Tick{Release: p.Release.Count, Stable: p.Stable.Count, Pods: p.Release.Pods}
+	ticks := make(map[string]judge.Tick, len(t.signals))
+	for _, m := range t.signals {
+		if k, ok := m.tick(rd); ok {
+			ticks[m.declared.Name] = k
 		}
 	}
 	t.judge.Step(rd.To, ticks)
 	t.assessment = t.judge.Assess()
-	for _, s := range t.assessment.Signals {
-		k := ticks[s.Name]
-		rel, stable := k.Release.Ratio(), k.Stable.Ratio()
-		if v, ok := lat.values[s.Name]; ok {
-			rel, stable = v[0], v[1]
-		}
-		t.curve(s.Name).add(rd.To, k.Release, k.Stable, rel, stable, s.E)
+	for i, s := range t.assessment.Signals {
+		t.draw(t.signals[i], rd.To, ticks[s.Name], s.E)
 	}
+}
+
+// draw adds a point to a signal's curve.
+func (t *verification) draw(m measured, at time.Time, k judge.Tick, e float64) {
+	rel, stable := k.Release.Ratio(), k.Stable.Ratio()
+	switch {
+	case k.Value != nil:
+		rel, stable = k.Value.Release.Value(), k.Value.Stable.Value()
+		k.Release.Total, k.Stable.Total = exposure(k.Value.Release), exposure(k.Value.Stable)
+	case m.values != nil:
+		rel, stable = m.values()
+	}
+	t.curve(m.declared.Name).add(at, k.Release, k.Stable, rel, stable, e)
+}
+
+// exposure is what a quantity is over as a whole number, at least 1 where there
+// is any.
+func exposure(m release.Measure) int64 {
+	if m.Weight <= 0 {
+		return 0
+	}
+	return max(1, int64(m.Weight))
 }
 
 // pace remembers the release arm's traffic, newer ticks counting more.
@@ -241,42 +247,27 @@ func (t *verification) curve(name string) *curve {
 	return c
 }
 
+// anything reports whether anything was measured that can be judged.
 func anything(readings []signal.Reading) bool {
-	for _, rd := range readings {
-		if rd.Errors != nil || rd.Latency != nil || len(rd.Custom) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(readings, func(rd signal.Reading) bool {
+		return rd.Errors != nil || rd.Latency != nil || rd.Callers != nil || len(rd.Custom)+len(rd.Quantities) > 0
+	})
 }
 
 // counted reports whether any request was counted in a reading.
 func counted(rd signal.Reading) bool {
-	if e := rd.Errors; e != nil && e.Release.Total+e.Stable.Total > 0 {
+	some := func(p *signal.Pair) bool { return p != nil && p.Release.Total+p.Stable.Total > 0 }
+	if some(rd.Errors) || some(rd.Callers) {
 		return true
 	}
 	for _, p := range rd.Custom {
-		if p.Release.Total+p.Stable.Total > 0 {
+		if some(&p) {
 			return true
 		}
 	}
 	return rd.Latency != nil && sum(rd.Latency.Release.Counts)+sum(rd.Latency.Stable.Counts) > 0
 }
 
-func hasErrors(readings []signal.Reading) bool {
-	for _, rd := range readings {
-		if rd.Errors != nil {
-			return true
-		}
-	}
-	return false
-}
-
 func hasLatency(readings []signal.Reading) bool {
-	for _, rd := range readings {
-		if rd.Latency != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(readings, func(rd signal.Reading) bool { return rd.Latency != nil || rd.CallerLatency != nil })
 }

@@ -72,12 +72,16 @@ type Requests struct {
 }
 
 // Where narrows a metric: a label must be a value, or match a regular
-// expression (RE2, for the whole value), or must not.
+// expression (RE2, for the whole value), or must not. Is is written out in the
+// file even where it is empty: is: "" holds for a series without the label, and
+// with not for one that has it.
 type Where struct {
 	Label   string `yaml:"label"`
 	Is      string `yaml:"is"`
 	Matches string `yaml:"matches"`
 	Not     bool   `yaml:"not"`
+
+	matcher *labels.Matcher
 }
 
 // FailureRule tells a failed request by a label's value.
@@ -146,6 +150,14 @@ type PodLabels struct {
 type About struct {
 	Label string   `yaml:"label"`
 	Is    []string `yaml:"is"`
+	// From are labels that name the caller's own namespace; the first that a
+	// series carries counts. A template without the callee's namespace or address
+	// ("shop" for shop.mall) holds only within that namespace, as such a name is
+	// resolved. Each of them stands among the dialect's About by itself too, with
+	// {any}, so that those are all the labels that Describes looks at.
+	From []string `yaml:"from"`
+
+	templates []template
 }
 
 // Callee is the label of a caller's series that names one of the callee's pods.
@@ -199,56 +211,3 @@ const (
 	KindCounter Kind = "counter"
 	KindGauge   Kind = "gauge"
 )
-
-// Names returns the metric names under which the requests of a dialect may
-// stand: the counter, or the count of a histogram and its native form.
-func (r Requests) Names() []string {
-	if r.Metric != "" {
-		return []string{r.Metric}
-	}
-	return []string{r.Histogram + "_count", r.Histogram}
-}
-
-// Fits reports whether a series of the requests tells failures from others.
-func (d *Dialect) Fits(set labels.Labels) bool {
-	for i := range d.Requests.Failure {
-		if set.Get(d.Requests.Failure[i].Label) != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// FailureValue is what tells whether the requests of a series failed: the rule
-// that decides and the value it looks at; nil where no rule's label is there.
-func (d *Dialect) FailureValue(set labels.Labels) (*FailureRule, string) {
-	for i := range d.Requests.Failure {
-		rule := &d.Requests.Failure[i]
-		if v := set.Get(rule.Label); v != "" {
-			return rule, v
-		}
-	}
-	return nil, ""
-}
-
-// Failed reports whether a value means that requests failed.
-func (r *FailureRule) Failed(value string) bool { return r.pattern.MatchString(value) }
-
-// Route is the route label of a series and its value; "" when it has none.
-func (d *Dialect) Route(set labels.Labels) (label, value string) {
-	for _, label := range d.Routes {
-		if v := set.Get(label); v != "" {
-			return label, v
-		}
-	}
-	return "", ""
-}
-
-// Names returns the names of the dialects in order of preference.
-func (c *Catalogue) Names() []string {
-	var out []string
-	for _, d := range c.Dialects {
-		out = append(out, d.Name)
-	}
-	return out
-}

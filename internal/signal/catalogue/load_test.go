@@ -1,28 +1,15 @@
-package signal
+package catalogue
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 
-	"github.com/goccy/go-yaml"
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/rules"
 )
-
-func TestTheBuiltInCataloguePrefersTheMostPreciseConvention(t *testing.T) {
-	want := []string{"opentelemetry", "opentelemetry-old", "prometheus", "prom-client"}
-	if diff := cmp.Diff(want, builtin(t).Dialects()); diff != "" {
-		t.Error(diff)
-	}
-}
 
 const goodFile = `pods:
   - {pod: pod, namespace: namespace}
@@ -34,6 +21,36 @@ dialects:
       metric: requests_total
       failure:
         - {label: code, matches: "5.."}
+`
+
+const callerFile = `dialects:
+  - name: calls
+    title: Calls
+    order: 2
+    side: caller
+    requests:
+      histogram: calls_seconds
+      where:
+        - {label: kind, is: a}
+      failure:
+        - {label: code, matches: "5.."}
+    latency:
+      histogram: calls_seconds
+      unit: seconds
+    about:
+      - label: host
+        is: ["{service}.{namespace}"]
+    callee: {label: host, names: address}
+`
+
+const resourceFile = `resources:
+  - signal: cpu
+    title: CPU time
+    metric: cpu_ns_total
+    kind: counter
+    scale: 0.000000001
+    where:
+      - {label: container, is: "", not: true}
 `
 
 func TestAFaultInACatalogueFileIsToldWithFileLineAndColumn(t *testing.T) {
@@ -52,7 +69,7 @@ func TestAFaultInACatalogueFileIsToldWithFileLineAndColumn(t *testing.T) {
 		"an impossible label":          {strings.Replace(goodFile, "label: code", "label: co-de", 1), `a.yaml:10:19: "co-de" is no label name`},
 		"a bad regular expression":     {strings.Replace(goodFile, "5..", "5(", 1), `a.yaml:10:34: "5(" is no regular expression`},
 		"no failure":                   {goodFile[:strings.Index(goodFile, "      failure")], "a.yaml:8:7: failure is missing"},
-		"an unknown unit":              {goodFile + "    latency: {metric: m_bucket, unit: hours}\n", `a.yaml:11:39: unit "hours" is neither`},
+		"an unknown unit":              {goodFile + "    latency: {histogram: m, unit: hours}\n", `a.yaml:11:35: unit "hours" is none of seconds, milliseconds, microseconds, nanoseconds`},
 		"an impossible route":          {goodFile + "    routes: [a, b-c]\n", `a.yaml:11:17: "b-c" is no label name`},
 		"a bad route pattern":          {goodFile + "leave_out_routes:\n  - ok\n  - a)(b\n", `a.yaml:13:5: "a)(b" is no regular expression`},
 		"the same dialect twice":       {goodFile + strings.Replace(goodFile[strings.Index(goodFile, "  - name"):], "order: 1", "order: 2", 1), "a.yaml:11:11: the dialect one stands already at a.yaml:4"},
@@ -109,7 +126,7 @@ func FuzzACatalogueFileOfAnyBytesIsLoadedOrRefused(f *testing.F) {
 		c, err := Load(fstest.MapFS{"a.yaml": {Data: text}})
 		var faults Faults
 		switch {
-		case err == nil && len(c.Dialects()) == 0:
+		case err == nil && len(c.Dialects) == 0:
 			t.Error("a catalogue without a dialect")
 		case err != nil && !errors.As(err, &faults):
 			t.Errorf("%T %v", err, err)
@@ -120,76 +137,4 @@ func FuzzACatalogueFileOfAnyBytesIsLoadedOrRefused(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestTheFilesObeyTheirSchemaAndTheSchemaTheLoader(t *testing.T) {
-	text, err := fs.ReadFile(rules.Signals, "signals/schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := schemaOf(t, text)
-	files, _ := fs.Glob(rules.Signals, "signals/*.yaml")
-	if len(files) < 4 {
-		t.Fatalf("only %v", files)
-	}
-	valid := func(text []byte) error {
-		var doc any
-		if err := yaml.Unmarshal(text, &doc); err != nil {
-			t.Fatal(err)
-		}
-		return schema.check(schema, doc, "")
-	}
-	for _, name := range files {
-		file, _ := fs.ReadFile(rules.Signals, name)
-		if err := valid(file); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if !strings.HasPrefix(string(file), "# yaml-language-server: $schema=schema.json\n") {
-			t.Errorf("%s does not name its schema", name)
-		}
-	}
-	for name, change := range map[string][2]string{
-		"an unknown key":      {"title:", "titel:"},
-		"a missing key":       {"    order: 1\n", ""},
-		"an impossible label": {"label: code", "label: co-de"},
-		"a wrong type":        {"order: 1", "order: first"},
-		"an order below 1":    {"order: 1", "order: 0"},
-	} {
-		if err := valid([]byte(strings.Replace(goodFile, change[0], change[1], 1))); err == nil {
-			t.Errorf("the schema takes %s", name)
-		}
-	}
-	if err := valid([]byte(goodFile)); err != nil {
-		t.Error(err)
-	}
-	for name, of := range map[string]any{"": catalogueFile{}, "podLabels": podLabels{}, "dialect": dialect{}, "requests": requests{}, "latency": buckets{}} {
-		s := schema
-		if name != "" {
-			s = schema.Defs[name]
-		}
-		var keys []string
-		for i := range reflect.TypeOf(of).NumField() {
-			if key := reflect.TypeOf(of).Field(i).Tag.Get("yaml"); key != "" {
-				keys = append(keys, key)
-			}
-		}
-		var known []string
-		for key := range s.Properties {
-			known = append(known, key)
-		}
-		slices.Sort(keys)
-		slices.Sort(known)
-		if diff := cmp.Diff(keys, known); diff != "" {
-			t.Errorf("%T: loader -, schema +\n%s", of, diff)
-		}
-	}
-}
-
-func schemaOf(t *testing.T, text []byte) *jsonSchema {
-	t.Helper()
-	var s jsonSchema
-	if err := json.Unmarshal(text, &s); err != nil {
-		t.Fatal(err)
-	}
-	return &s
 }

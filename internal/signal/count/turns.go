@@ -1,4 +1,4 @@
-package signal
+package count
 
 import "slices"
 
@@ -12,12 +12,13 @@ type turn struct {
 // process first, until it has been silent for longer than the grace while
 // another was not. Merging them instead would take a skew between two scrapers
 // for a restart.
-func (p *process) turns(graceMillis int64) []turn {
+func (p *process) turns(entries []Entry, graceMillis int64) []turn {
 	if len(p.streams) == 1 {
 		s := p.streams[0]
 		p.primary = s
-		for _, e := range s.batch {
-			p.last = max(p.last, e.samples[len(e.samples)-1].Millis)
+		for _, i := range s.batch {
+			e := &entries[i]
+			p.last = max(p.last, e.Samples[len(e.Samples)-1].Millis)
 		}
 		return nil
 	}
@@ -27,8 +28,8 @@ func (p *process) turns(graceMillis int64) []turn {
 	}
 	var scrapes []scrape
 	for _, s := range p.streams {
-		for _, e := range s.batch {
-			for _, sample := range e.samples {
+		for _, i := range s.batch {
+			for _, sample := range entries[i].Samples {
 				if sample.Millis > p.last {
 					scrapes = append(scrapes, scrape{sample.Millis, s})
 				}
@@ -41,7 +42,7 @@ func (p *process) turns(graceMillis int64) []turn {
 		}
 		return compare(a.stream.scraper, b.stream.scraper)
 	})
-	turns := []turn{{noSample, p.primary}}
+	turns := []turn{{NoSample, p.primary}}
 	for _, sc := range scrapes {
 		if p.primary != sc.stream {
 			if p.primary != nil && sc.at-p.last <= graceMillis {
@@ -67,14 +68,4 @@ func inTurn(turns []turn, s *stream, at int64) bool {
 		}
 	}
 	return false
-}
-
-func compare[T int64 | uint64](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

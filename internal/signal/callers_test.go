@@ -1,0 +1,140 @@
+package signal
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/samples"
+)
+
+func callerTotals(res Result) (rel, stable Arm) {
+	rel, stable = newArm(), newArm()
+	for _, rd := range res.Readings {
+		if rd.Callers != nil {
+			rel, stable = rel.join(rd.Callers.Release), stable.join(rd.Callers.Stable)
+		}
+	}
+	return rel, stable
+}
+
+// calls puts a counter of requests that a caller's pod sent, growing from epoch on.
+func (s *store) calls(step float64, pairs ...string) {
+	s.scrapes("caller-5c7bffbd-x2x4z", step, append(pairs, "pod=caller-5c7bffbd-x2x4z", "namespace=front")...)
+}
+
+func TestWhatCallersCountIsTheCallees(t *testing.T) {
+	outbound := []string{"__name__=istio_requests_total", "reporter=source", "destination_workload=web", "destination_workload_namespace=shop"}
+	s := newStore()
+	s.calls(4, append(outbound, "response_code=200")...)
+	s.calls(1, append(outbound, "response_code=503")...)
+	s.calls(9, "__name__=istio_requests_total", "reporter=source", "destination_workload=other", "destination_workload_namespace=shop", "response_code=503")
+	s.calls(9, "__name__=istio_requests_total", "reporter=source", "destination_workload=web", "destination_workload_namespace=elsewhere", "response_code=503")
+	res := readAll(t, s, worldSubject())
+	rel, stable := callerTotals(res)
+	// Nothing tells which pod answered: all is held against the time before.
+	if rel.Count != (release.Count{Total: 24 * 5, Bad: 24}) || stable.Count != (release.Count{}) || len(rel.Pods) > 0 {
+		t.Errorf("counted %+v and %+v", rel, stable)
+	}
+	if res.Callers != "istio-callers" || res.Dialect != "" {
+		t.Errorf("dialects %q, %q", res.Dialect, res.Callers)
+	}
+	if res.Readings[3].Errors != nil {
+		t.Error("the pods are said to count requests")
+	}
+	history := newTestReader(t, s).History(t.Context(), []Subject{atEnd(worldSubject())}, testTick*4)["r1"]
+	if rel, stable := callerTotals(history); stable.Total != 12*5 || rel.Total != 0 {
+		t.Errorf("history holds %+v and %+v", stable, rel)
+	}
+}
+
+// atEnd has a subject begin where the samples of tests end, so that they are its
+// history.
+func atEnd(s Subject) Subject {
+	s.StartedAt = epoch.Add(8 * testTick).Add(1)
+	return s
+}
+
+func TestCallersThatNameThePodTellTheArmsApart(t *testing.T) {
+	s := newStore()
+	client := []string{"__name__=http_client_request_duration_seconds_count"}
+	s.calls(4, append(client, "http_response_status_code=200", "server_address=10.0.0.1")...)
+	s.calls(3, append(client, "http_response_status_code=200", "server_address=10.0.0.2")...)
+	s.calls(1, append(client, "error_type=connection_refused", "server_address=10.0.0.2")...)
+	s.calls(7, append(client, "http_response_status_code=500", "server_address=10.9.9.9")...)
+	sub := worldSubject()
+	sub.Pods = []Pod{{Name: oldPod, IP: "10.0.0.1", Arm: release.ArmStable}, {Name: newPod, IP: "10.0.0.2", Arm: release.ArmRelease}}
+	rel, stable := callerTotals(readAll(t, s, sub))
+	want := Arm{Count: release.Count{Total: 24 * 4, Bad: 24}, Pods: map[string]release.Count{newPod: {Total: 24 * 4, Bad: 24}}}
+	if diff := cmp.Diff(want, rel); diff != "" {
+		t.Errorf("release: %s", diff)
+	}
+	if stable.Count != (release.Count{Total: 24 * 4}) {
+		t.Errorf("stable %+v", stable)
+	}
+}
+
+func TestCallsAreNeverHeldAgainstTheCallersOwnRelease(t *testing.T) {
+	s := newStore()
+	for _, pod := range []string{oldPod, newPod} {
+		s.scrapes(pod, 5, "__name__=http_requests_total", "code=200", "pod="+pod, "namespace=shop")
+		s.scrapes(pod, 5, "__name__=istio_requests_total", "reporter=source", "destination_workload=payments", "destination_workload_namespace=shop", "response_code=503", "pod="+pod, "namespace=shop")
+		s.scrapes(pod, 5, "__name__=http_client_request_duration_seconds_count", "http_response_status_code=503", "server_address=payments", "pod="+pod, "namespace=shop")
+	}
+	res := readAll(t, s, worldSubject())
+	rel, stable := totals(res)
+	calls, _ := callerTotals(res)
+	if rel.Bad+stable.Bad != 0 || rel.Total != 105 || calls.Total != 0 || res.Callers != "" {
+		t.Errorf("counted %+v, %+v and %+v of callers", rel, stable, calls)
+	}
+}
+
+func TestAServiceIsKnownByItsNames(t *testing.T) {
+	for _, c := range []struct {
+		address, from string
+		want          int64
+	}{
+		{"web-front.shop", "front", 24},
+		{"web-front.shop.svc.cluster.local", "front", 24},
+		{"web-front", "shop", 24},
+		{"web-front", "front", 0}, // that is a Service of the caller's own namespace
+		{"web", "shop", 0},
+		{"web-front.other", "front", 0},
+		{"xweb-front", "shop", 0},
+	} {
+		t.Run(c.address+" from "+c.from, func(t *testing.T) {
+			s := newStore()
+			s.scrapes("caller-5c7bffbd-x2x4z", 1, "__name__=http_client_request_duration_seconds_count", "http_response_status_code=200", "server_address="+c.address,
+				"pod=caller-5c7bffbd-x2x4z", "namespace="+c.from)
+			sub := worldSubject()
+			sub.Services = []string{"web-front"}
+			if rel, _ := callerTotals(readAll(t, s, sub)); rel.Total != c.want {
+				t.Errorf("counted %+v, want %d", rel, c.want)
+			}
+		})
+	}
+}
+
+// Scraped from other places, callers may be seen while the pods are not, and the
+// other way round: a gap of one is no birth of the other.
+func TestCallersThatAreScrapedBeforeThePodsMakeNoBirths(t *testing.T) {
+	s := newStore()
+	s.calls(1, "__name__=istio_requests_total", "reporter=source", "destination_workload=web", "destination_workload_namespace=shop", "response_code=200")
+	s.scrapes(oldPod, 1, "__name__=http_requests_total", "code=200", "pod="+oldPod, "namespace=shop")
+	for _, ser := range s.series {
+		if ser.Labels.Get("pod") == oldPod { // its scrapes begin late, at a counter of a thousand
+			kept := []samples.Float(nil)
+			for _, f := range ser.Floats {
+				if f.Millis > epoch.Add(80_000_000_000).UnixMilli() {
+					kept = append(kept, f)
+				}
+			}
+			ser.Floats = kept
+		}
+	}
+	_, stable := totals(readAll(t, s, worldSubject()))
+	if stable.Total > 10 {
+		t.Errorf("counted %+v of a pod that is not new", stable)
+	}
+}

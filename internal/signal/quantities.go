@@ -1,0 +1,123 @@
+package signal
+
+import (
+	"math"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// quantities are the signals that are a quantity over an exposure.
+func (t *tracked) quantities(pods []*pod, rd *Reading, k int) {
+	seconds := float64(t.tick) / 1000
+	add := func(name string, measured bool, of func(*pod) release.Measure) {
+		if !measured {
+			return
+		}
+		var q Quantity
+		for _, p := range pods {
+			if p.name == "" {
+				continue
+			}
+			if m := of(p); m.Weight > 0 {
+				q.add(p, m)
+			}
+		}
+		if rd.Quantities == nil {
+			rd.Quantities = map[string]Quantity{}
+		}
+		rd.Quantities[name] = q
+	}
+	requests := t.dialectKnown()
+	add(release.SignalLatencyMean, t.feeding(feedSum) && t.feeding(feedCount), func(p *pod) release.Measure {
+		return release.Measure{Sum: p.at(t, columnSum, k) / t.perSecond(), Weight: p.at(t, columnCount, k)}
+	})
+	add(release.SignalThroughput, requests && t.feeding(feedReady), func(p *pod) release.Measure {
+		return release.Measure{Sum: t.served(p, k), Weight: seconds * p.readiness(k)}
+	})
+	add(release.SignalCPU, t.feeding(feedCPU), func(p *pod) release.Measure { return p.cpu(t, requests, seconds, k) })
+	add(release.SignalMemory, t.feeding(feedMemory), func(p *pod) release.Measure {
+		if v := p.gauge(gaugeMemory, k); v >= 0 {
+			return release.Measure{Sum: v, Weight: 1}
+		}
+		return release.Measure{}
+	})
+	for i := range t.custom {
+		c := &t.custom[i]
+		ok := c.seen && t.customReadable(i)
+		add(c.Name, ok && c.Counter != "", func(p *pod) release.Measure {
+			if !p.own.in(k) {
+				return release.Measure{}
+			}
+			return release.Measure{Sum: p.at(t, columnCustom+2*int32(i), k), Weight: seconds}
+		})
+		add(c.Name, ok && c.Gauge != "", func(p *pod) release.Measure {
+			if v := p.gauge(gaugeCustom+i, k); !math.IsNaN(v) {
+				return release.Measure{Sum: v, Weight: 1}
+			}
+			return release.Measure{}
+		})
+	}
+}
+
+func (q *Quantity) add(p *pod, m release.Measure) {
+	a := &q.Stable
+	if p.arm == armRelease {
+		a = &q.Release
+	}
+	a.Measure = a.Add(m)
+	if a.Pods == nil {
+		a.Pods = map[string]release.Measure{}
+	}
+	a.Pods[p.name] = m
+}
+
+// served is how many requests a pod finished in a tick, of all routes.
+func (t *tracked) served(p *pod, k int) float64 {
+	n := 0.0
+	for s := range len(t.strata) + 1 {
+		n += p.at(t, columnOf(viewServer, int32(s)), k)
+	}
+	return n
+}
+
+// readiness is for how much of a tick a pod was ready. Between two samples it is
+// as it was last, as long as there are some.
+func (p *pod) readiness(k int) float64 {
+	if v := p.gauge(gaugeReady, k); !math.IsNaN(v) {
+		p.ready = math.Min(math.Max(v, 0), 1)
+	} else if !p.present(k) {
+		p.ready = math.NaN()
+	}
+	if math.IsNaN(p.ready) {
+		return 0
+	}
+	return p.ready
+}
+
+// cpu is core-seconds over what they were spent on since they last moved: the
+// exporter that tells of them is scraped at other times than the pod.
+func (p *pod) cpu(t *tracked, requests bool, seconds float64, k int) release.Measure {
+	switch {
+	case requests:
+		p.cpuWeight += t.served(p, k)
+	case p.present(k):
+		p.cpuWeight += seconds
+	}
+	used := p.at(t, columnCPU, k)
+	if used == 0 || p.cpuWeight == 0 {
+		return release.Measure{}
+	}
+	m := release.Measure{Sum: used, Weight: p.cpuWeight}
+	p.cpuWeight = 0
+	return m
+}
+
+// perSecond is how many of the latencies' unit make a second.
+func (t *tracked) perSecond() float64 {
+	for _, f := range t.feeds {
+		if f.what == feedSum {
+			return f.dialect.Latency.Unit.PerSecond()
+		}
+	}
+	return 1
+}
