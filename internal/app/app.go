@@ -142,7 +142,7 @@ func (a *app) openVerify(client kubernetes.Interface, kubeConfig kube.Config, re
 func (a *app) openServer(reg *prometheus.Registry) {
 	handler := api.New(api.Deps{
 		Releases: a.store,
-		Signals:  &signals{cluster: a.cfg.Cluster, watcher: a.watcher, store: a.store, policies: a.policies, source: a.source},
+		Signals:  newSignals(a.cfg.Cluster, a.watcher, a.store, a.policies, a.source),
 		Ready: map[string]func(context.Context) error{
 			"store": a.store.Ping,
 			"kubernetes": func(context.Context) error {

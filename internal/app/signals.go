@@ -47,6 +47,13 @@ type signals struct {
 	store    releases
 	policies policyOf
 	source   surveyor
+	// turn holds whoever asks the source: one at a time, so that people who look
+	// leave its share of queries to the releases that are judged.
+	turn chan struct{}
+}
+
+func newSignals(cluster string, w workloads, st releases, p policyOf, source surveyor) *signals {
+	return &signals{cluster: cluster, watcher: w, store: st, policies: p, source: source, turn: make(chan struct{}, 1)}
 }
 
 var _ api.Signals = (*signals)(nil)
@@ -64,13 +71,23 @@ func (s *signals) Signals(ctx context.Context, namespace, workload string) (rele
 	} else if asked, err = s.ofWorkload(ctx, namespace, workload); err != nil {
 		return release.SignalReport{}, err
 	}
-	report, err := s.source.Survey(ctx, asked.subject, time.Now(), surveyLength)
+	report, err := s.survey(ctx, asked.subject)
 	if err != nil {
 		return release.SignalReport{}, err
 	}
 	report.Workload = asked.workload
 	report.Notes = append(report.Notes, asked.notes...)
 	return report, nil
+}
+
+func (s *signals) survey(ctx context.Context, subject signal.Subject) (release.SignalReport, error) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return release.SignalReport{}, release.E(release.CodeUnavailable, "others are asking for signals: try again in a moment", ctx.Err())
+	}
+	return s.source.Survey(ctx, subject, time.Now(), surveyLength)
 }
 
 // live is the workload's release that is watched, nil when there is none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,7 +89,7 @@ func newDesk() *desk {
 }
 
 func (d *desk) signals() *signals {
-	return &signals{cluster: "c", watcher: d, store: d, policies: d, source: d}
+	return newSignals("c", d, d, d, d)
 }
 
 func TestALiveReleaseIsSurveyedByItsArms(t *testing.T) {
@@ -154,6 +155,49 @@ func TestWhatThePolicySaysIsNoted(t *testing.T) {
 			t.Errorf("notes %q lack %q", notes, want)
 		}
 	}
+}
+
+// queue is a source that answers when it is told to.
+type queue struct{ asked, answer chan struct{} }
+
+func (q queue) Survey(context.Context, signal.Subject, time.Time, time.Duration) (release.SignalReport, error) {
+	q.asked <- struct{}{}
+	<-q.answer
+	return release.SignalReport{}, nil
+}
+
+func TestTheSourceIsAskedForOneWorkloadAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, q := newDesk(), queue{make(chan struct{}, 3), make(chan struct{})}
+		s := newSignals("c", d, d, d, q)
+		answers := make(chan error, 3)
+		ask := func(ctx context.Context) {
+			_, err := s.Signals(ctx, "shop", "webapp")
+			answers <- err
+		}
+		go ask(t.Context())
+		synctest.Wait()
+		impatient, cancel := context.WithCancel(t.Context())
+		go ask(impatient)
+		go ask(t.Context())
+		synctest.Wait()
+		if n := len(q.asked); n != 1 {
+			t.Errorf("the source is asked %d times at once", n)
+		}
+		cancel()
+		if err := <-answers; release.ErrorCode(err) != release.CodeUnavailable || len(q.asked) != 1 {
+			t.Errorf("whoever stops waiting gets %v after %d questions", err, len(q.asked))
+		}
+		close(q.answer)
+		for range 2 {
+			if err := <-answers; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := len(q.asked); n != 2 {
+			t.Errorf("the source was asked %d times for two answers", n)
+		}
+	})
 }
 
 func TestErrorsOfEachPartAreHandedOn(t *testing.T) {
