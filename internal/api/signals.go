@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -57,7 +58,20 @@ func (s *service) workloadSignals(ctx context.Context, in *signalsInput) (*signa
 		return nil, s.signalsStatus(ctx, err)
 	}
 	r.Signals, r.Notes = listOf(r.Signals), listOf(r.Notes)
+	leaveOutInfinite(r.Signals)
 	return &signalsOutput{r}, nil
+}
+
+// leaveOutInfinite takes out what JSON has no number for: values of a user's
+// own that are so large that their sum is none.
+func leaveOutInfinite(signals []release.SignalStatus) {
+	for _, s := range signals {
+		for i := range s.Arms {
+			if v := s.Arms[i].Value; v != nil && (math.IsInf(*v, 0) || math.IsNaN(*v)) {
+				s.Arms[i].Value = nil
+			}
+		}
+	}
 }
 
 // signalsStatus tells faults of the metric store from those of the question,

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,6 +36,17 @@ func TestAReportHoldsNoNullLists(t *testing.T) {
 	body := s.do(t, "GET", signalsOfWebapp).Body.String()
 	if !strings.Contains(body, `"signals":[]`) || !strings.Contains(body, `"notes":[]`) {
 		t.Error(body)
+	}
+}
+
+func TestAValueThatJSONCannotWriteIsLeftOut(t *testing.T) {
+	for _, value := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
+		s := newSite(t)
+		s.signals.Of["shop/webapp"].Signals[0].Arms[0].Value = &value
+		r := decode[release.SignalReport](t, s.do(t, "GET", signalsOfWebapp))
+		if arms := r.Signals[0].Arms; arms[0].Value != nil || arms[1].Value == nil {
+			t.Errorf("%v became %v", value, arms[0].Value)
+		}
 	}
 }
 
