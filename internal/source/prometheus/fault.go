@@ -140,7 +140,18 @@ func (s *Source) cause(ctx context.Context, x *exchange, err error) error {
 // words makes text of the other side fit for an error.
 func (s *Source) words(x *exchange, text string) string {
 	for _, secret := range x.secrets {
-		text = strings.ReplaceAll(text, secret, "[secret]")
+		text = withoutEnd(strings.ReplaceAll(text, secret, "[secret]"), secret)
 	}
 	return outbound.OneLine(text, maxWords)
+}
+
+// withoutEnd drops the beginning of a secret that text ends with, where a long
+// text was cut.
+func withoutEnd(text, secret string) string {
+	for n := min(len(secret)-1, len(text)); n >= shortestSecret; n-- {
+		if head, ok := strings.CutSuffix(text, secret[:n]); ok {
+			return head + "[secret]"
+		}
+	}
+	return text
 }

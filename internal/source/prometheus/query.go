@@ -59,14 +59,18 @@ func (s *Source) matrix(ctx context.Context, path string, form url.Values, from,
 	return data.Series, nil
 }
 
+// isMatrix is the fault of an answer of another type. One that is unknown is not
+// repeated: it may be anything.
 func (s *Source) isMatrix(resultType string, otherwise release.Code) error {
 	switch resultType {
 	case "matrix":
 		return nil
 	case "":
 		return release.E(release.CodeUnavailable, "samples were asked for, "+s.name+" answered with nothing", nil)
+	case "vector", "scalar", "string":
+		return release.E(otherwise, fmt.Sprintf("samples were asked for, %s answered with a %s", s.name, resultType), nil)
 	}
-	return release.E(otherwise, fmt.Sprintf("samples were asked for, %s answered with a %.20q", s.name, resultType), nil)
+	return release.E(release.CodeUnavailable, "samples were asked for, "+s.name+" answered with something unknown", nil)
 }
 
 // Series implements signal.Querier.

@@ -50,6 +50,18 @@ func TestCredentialsComeFromFilesAndARenewedOneCountsAtOnce(t *testing.T) {
 	if ask(bearer); got != "Bearer second-secret" {
 		t.Errorf("Authorization %q after the token was renewed", got)
 	}
+	var gateway string
+	header := serve(t, func(w http.ResponseWriter, r *http.Request) { gateway = r.Header.Get("X-Gateway-Key"); handler(w, r) }, func(c *Config) {
+		c.HeaderFiles = map[string]string{"X-Gateway-Key": file}
+	})
+	if ask(header); gateway != "second-secret" || got != "" {
+		t.Errorf("X-Gateway-Key %q, Authorization %q", gateway, got)
+	}
+	writeSecret(t, file, "third-secret\n")
+	if ask(header); gateway != "third-secret" {
+		t.Errorf("X-Gateway-Key %q after it was renewed", gateway)
+	}
+	writeSecret(t, file, "second-secret")
 	basic := serve(t, handler, func(c *Config) { c.BasicUser, c.BasicPasswordFile = "reader", file })
 	if ask(basic); got != "Basic cmVhZGVyOnNlY29uZC1zZWNyZXQ=" {
 		t.Errorf("Authorization %q", got)
@@ -62,21 +74,30 @@ func TestNoSecretStandsInAnError(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"the other side repeats it": func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(400)
-			fmt.Fprintf(w, `{"status":"error","errorType":"bad_data","error":%q}`, "you sent "+r.Header.Get("Authorization")+" hunter2hunter2")
+			fmt.Fprintf(w, `{"status":"error","errorType":"bad_data","error":%q}`, "you sent "+r.Header.Get("Authorization")+r.Header.Get("X-Key")+" hunter2hunter2")
 		},
 		"the other side warns with it": func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, `{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":[%q]}`, r.Header.Get("Authorization"))
+			fmt.Fprintf(w, `{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":[%q]}`, r.Header.Get("Authorization")+r.Header.Get("X-Key"))
+		},
+		"the other side answers with it as a type": func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `{"status":"success","data":{"resultType":%q,"result":[]}}`, "hunter2hunter2")
+		},
+		"the other side writes it where a label is twice": func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"hunter2hunter2":"a","hunter2hunter2":"b"}}]}}`)
 		},
 		"the connection breaks": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"a page of HTML":        answer(502, "<html>hunter2hunter2</html>"),
 	} {
-		for _, kind := range []string{"bearer", "basic"} {
+		for _, kind := range []string{"bearer", "basic", "header"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				s := serve(t, h, func(c *Config) {
-					if kind == "bearer" {
+					switch kind {
+					case "bearer":
 						c.BearerTokenFile = file
-					} else {
+					case "basic":
 						c.BasicUser, c.BasicPasswordFile = "reader", file
+					case "header":
+						c.HeaderFiles = map[string]string{"X-Key": file}
 					}
 				})
 				_, err := s.Raw(context.Background(), "x", time.Minute, noon)
@@ -90,6 +111,17 @@ func TestNoSecretStandsInAnError(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestALongAnswerThatIsCutWithinASecretHoldsNoneOfIt(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	secret := strings.Repeat("hunter2-", 50)
+	writeSecret(t, file, secret)
+	s := serve(t, answer(400, fmt.Sprintf(`{"status":"error","errorType":"bad_data","error":%q}`, strings.Repeat(secret, 3))), func(c *Config) { c.BearerTokenFile = file })
+	_, err := s.Raw(context.Background(), "x", time.Minute, noon)
+	if release.ErrorCode(err) != release.CodeBadQuery || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -139,6 +171,12 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 		"a query in the URL":           {URL: "http://prometheus/?token=hunter2"},
 		"two kinds of credentials":     {URL: "http://p", BearerTokenFile: "a", BasicUser: "b", BasicPasswordFile: "c"},
 		"a user without password file": {URL: "http://p", BasicUser: "b"},
+		"an unknown kind":              {URL: "http://p", Kind: "influx"},
+		"a tenant of Prometheus":       {URL: "http://p", Tenant: "shop"},
+		"TLS without https":            {URL: "http://p", TLS: TLS{CAFile: "a"}},
+		"a certificate without key":    {URL: "https://p", TLS: TLS{CertFile: "a"}},
+		"a key without certificate":    {URL: "https://p", TLS: TLS{KeyFile: "a"}},
+		"checking and not checking":    {URL: "https://p", TLS: TLS{CAFile: "a", InsecureSkipVerify: true}},
 	} {
 		_, err := New(cfg, nil)
 		if release.ErrorCode(err) != release.CodeInvalid {

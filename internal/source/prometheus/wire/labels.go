@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"strings"
 	"unsafe"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -75,8 +74,8 @@ func (l *labelReader) read(r *reader) (labels.Labels, error) {
 		l.builder.Sort()
 	}
 	set := l.builder.Labels()
-	if name, twice := set.HasDuplicateLabelNames(); twice {
-		return labels.Labels{}, r.fault("the label %.100q stands twice in a series", strings.ToValidUTF8(name, ""))
+	if _, twice := set.HasDuplicateLabelNames(); twice {
+		return labels.Labels{}, r.fault("a label stands twice in a series")
 	}
 	if bare {
 		set = set.WithoutEmpty()

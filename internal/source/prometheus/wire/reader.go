@@ -84,7 +84,7 @@ func (r *reader) fill() error {
 // more is fill where the answer must not end.
 func (r *reader) more() error {
 	err := r.fill()
-	if err == io.EOF { //nolint:errorlint // fill returns it bare
+	if errors.Is(err, io.EOF) {
 		return r.fault("the answer ends too early")
 	}
 	return err
@@ -130,7 +130,7 @@ func (r *reader) finish() error {
 			}
 		}
 		switch err := r.fill(); {
-		case err == io.EOF: //nolint:errorlint // fill returns it bare
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err
