@@ -15,8 +15,9 @@ import (
 
 // dialects are those of the sample service.
 var dialects = []string{
-	"prometheus", "prometheus-native", "summary", "node", "otel", "otel-native", "otel-old", "otel-rpc", "grpc",
-	"istio", "linkerd", "envoy", "spring", "spring-buckets", "aspnet", "django", "flask", "rails", "yabeda",
+	"prometheus", "prometheus-native", "summary", "node", "otel", "otel-native", "otel-old", "otel-old-bare",
+	"otel-rpc", "otel-rpc-old", "grpc", "grpc-otel", "istio", "linkerd", "envoy", "spring", "spring-buckets",
+	"aspnet", "django", "flask", "rails", "yabeda", "rack",
 }
 
 // perWorkload is the traffic of one of many workloads, in requests per second:

@@ -38,8 +38,11 @@ var dialects = []struct {
 	{"otel", (*metrics).otel},
 	{"otel-native", (*metrics).otelNative},
 	{"otel-old", (*metrics).otelOld},
+	{"otel-old-bare", (*metrics).otelOldBare},
 	{"otel-rpc", (*metrics).otelRPC},
+	{"otel-rpc-old", (*metrics).otelRPCOld},
 	{"grpc", (*metrics).grpc},
+	{"grpc-otel", (*metrics).grpcOTel},
 	{"istio", (*metrics).istio},
 	{"linkerd", (*metrics).linkerd},
 	{"envoy", (*metrics).envoy},
@@ -50,6 +53,7 @@ var dialects = []struct {
 	{"flask", (*metrics).flask},
 	{"rails", (*metrics).rails},
 	{"yabeda", (*metrics).yabeda},
+	{"rack", (*metrics).rack},
 }
 
 func dialectNames() []string {

@@ -38,19 +38,18 @@ func (m *metrics) target(set settings) {
 
 // otelOld is OpenTelemetry's HTTP conventions before version 1.23.
 func (m *metrics) otelOld(settings) func(request) {
-	duration := m.Histogram("http_server_duration_milliseconds", "Measures the duration of inbound HTTP requests.", series.OTelMillisBuckets,
+	return m.otelOldNamed("http_server_duration_milliseconds")
+}
+
+// otelOldBare is the same where the exporter adds no unit to the name.
+func (m *metrics) otelOldBare(settings) func(request) {
+	return m.otelOldNamed("http_server_duration")
+}
+
+func (m *metrics) otelOldNamed(name string) func(request) {
+	duration := m.Histogram(name, "Measures the duration of inbound HTTP requests.", series.OTelMillisBuckets,
 		"http_method", "http_route", "http_status_code", "http_scheme")
 	return func(r request) {
 		duration.WithLabelValues(r.method, r.route, strconv.Itoa(r.code), "http").Observe(r.millis())
-	}
-}
-
-// otelRPC is a gRPC service with OpenTelemetry's conventions for RPCs.
-func (m *metrics) otelRPC(settings) func(request) {
-	duration := m.Histogram("rpc_server_duration_milliseconds", "Measures the duration of inbound RPC.", series.OTelMillisBuckets,
-		"rpc_system", "rpc_service", "rpc_method", "rpc_grpc_status_code")
-	return func(r request) {
-		service, method := rpc(r.route)
-		duration.WithLabelValues("grpc", service, method, strconv.Itoa(int(grpcStatus(r.code)))).Observe(r.millis())
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -61,6 +62,17 @@ func (m *metrics) yabeda(settings) func(request) {
 		values := []string{controller, action, strconv.Itoa(r.code), "json", r.method}
 		total.WithLabelValues(values...).Inc()
 		duration.WithLabelValues(values...).Observe(r.took.Seconds())
+	}
+}
+
+// rack is a Ruby service with the Rack collector of prometheus-client.
+func (m *metrics) rack(settings) func(request) {
+	total := m.Counter("http_server_requests_total", "The total number of HTTP requests handled by the Rack application.", "code", "method", "path")
+	duration := m.Histogram("http_server_request_duration_seconds", "The HTTP response duration of the Rack application.", prometheus.DefBuckets, "method", "path")
+	return func(r request) {
+		method := strings.ToLower(r.method)
+		total.WithLabelValues(strconv.Itoa(r.code), method, r.route).Inc()
+		duration.WithLabelValues(method, r.route).Observe(r.took.Seconds())
 	}
 }
 

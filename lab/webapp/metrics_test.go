@@ -48,7 +48,16 @@ var spoken = map[string][]string{
 		`http_server_duration_milliseconds_count{http_method="GET",http_route="/api/checkout",http_scheme="http",http_status_code="500"} 1`,
 		`http_server_duration_milliseconds_bucket{http_method="GET",http_route="/api/cart",http_scheme="http",http_status_code="200",le="10000"} 2`,
 	},
+	"otel-old-bare": {`http_server_duration_count{http_method="GET",http_route="/api/checkout",http_scheme="http",http_status_code="500"} 1`},
 	"otel-rpc": {
+		`rpc_server_call_duration_seconds_count{error_type="",rpc_method="shop.Shop/GetCart",rpc_response_status_code="OK",rpc_system_name="grpc"} 2`,
+		`rpc_server_call_duration_seconds_count{error_type="INTERNAL",rpc_method="shop.Shop/Checkout",rpc_response_status_code="INTERNAL",rpc_system_name="grpc"} 1`,
+	},
+	"grpc-otel": {
+		`grpc_server_call_duration_seconds_count{grpc_method="shop.Shop/GetCart",grpc_status="OK"} 2`,
+		`grpc_server_call_duration_seconds_count{grpc_method="shop.Shop/Checkout",grpc_status="INTERNAL"} 1`,
+	},
+	"otel-rpc-old": {
 		`rpc_server_duration_milliseconds_count{rpc_grpc_status_code="0",rpc_method="GetCart",rpc_service="shop.Shop",rpc_system="grpc"} 2`,
 		`rpc_server_duration_milliseconds_count{rpc_grpc_status_code="13",rpc_method="Checkout",rpc_service="shop.Shop",rpc_system="grpc"} 1`,
 	},
@@ -96,6 +105,10 @@ var spoken = map[string][]string{
 		`ruby_http_requests_total{action="cart",controller="shop",status="200"} 2`,
 		`ruby_http_requests_total{action="checkout",controller="shop",status="500"} 1`,
 		`ruby_http_request_duration_seconds_count{action="cart",controller="shop"} 2`,
+	},
+	"rack": {
+		`http_server_requests_total{code="200",method="get",path="/api/cart"} 2`,
+		`http_server_request_duration_seconds_count{method="get",path="/api/checkout"} 1`,
 	},
 	"yabeda": {
 		`rails_requests_total{action="cart",controller="shop",format="json",method="GET",status="200"} 2`,
@@ -167,7 +180,11 @@ var counted = map[string]counts{
 	"otel":              {"http_server_request_duration_seconds", "http_response_status_code", fiveHundreds, nil},
 	"otel-native":       {"http_server_request_duration_seconds", "http_response_status_code", fiveHundreds, nil},
 	"otel-old":          {"http_server_duration_milliseconds", "http_status_code", fiveHundreds, nil},
-	"otel-rpc":          {"rpc_server_duration_milliseconds", "rpc_grpc_status_code", is("13", "14"), nil},
+	"otel-old-bare":     {"http_server_duration", "http_status_code", fiveHundreds, nil},
+	"otel-rpc":          {"rpc_server_call_duration_seconds", "rpc_response_status_code", is("INTERNAL", "UNAVAILABLE"), nil},
+	"otel-rpc-old":      {"rpc_server_duration_milliseconds", "rpc_grpc_status_code", is("13", "14"), nil},
+	"grpc-otel":         {"grpc_server_call_duration_seconds", "grpc_status", is("INTERNAL", "UNAVAILABLE"), nil},
+	"rack":              {"http_server_requests_total", "code", fiveHundreds, nil},
 	"grpc":              {"grpc_server_handled_total", "grpc_code", is("Internal", "Unavailable"), nil},
 	"istio":             {"istio_requests_total", "response_code", fiveHundreds, request.probe},
 	"linkerd":           {"response_total", "classification", is("failure"), clientGone},
