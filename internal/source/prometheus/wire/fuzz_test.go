@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -188,9 +189,44 @@ func oddArrays(text []byte) bool {
 	return false
 }
 
+// answerOfPrometheus is what Prometheus 3.16 said of its own series, scraped with
+// native histograms.
+func answerOfPrometheus(t testing.TB) []byte {
+	t.Helper()
+	text, err := os.ReadFile("testdata/prometheus.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestAnAnswerOfPrometheusIsReadAsItsOwnClientReadsIt(t *testing.T) {
+	text := answerOfPrometheus(t)
+	got := &Matrix{From: -1 << 62, To: 1 << 62}
+	if _, err := Decode(bytes.NewReader(text), got); err != nil {
+		t.Fatal(err)
+	}
+	_, _, want, err := theirs(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := equal(want, got.Series); diff != "" {
+		t.Errorf("want -, got +\n%s", diff)
+	}
+	floats, histograms := 0, 0
+	for _, s := range got.Series {
+		floats += len(s.Floats)
+		histograms += len(s.Histograms)
+	}
+	if floats == 0 || histograms == 0 || floats+histograms != got.Samples {
+		t.Errorf("%d floats and %d histograms, %d samples", floats, histograms, got.Samples)
+	}
+}
+
 // FuzzAnAnswerIsReadAsEncodingJSONReadsItOrRefused holds that what is read is
 // what Prometheus' own client reads, and what that refuses is refused.
 func FuzzAnAnswerIsReadAsEncodingJSONReadsItOrRefused(f *testing.F) {
+	f.Add(answerOfPrometheus(f))
 	f.Add([]byte(whole))
 	f.Add([]byte(`{"status":"error","errorType":"bad_data","error":"\ud83d\ude00 \ud83d no","warnings":["a"],"infos":["b"]}`))
 	f.Add([]byte(`{"status":"success","data":{"result":[{"metric":{"b":"\xff\\\"}","a":""},"values":[[2,"NaN"],[1.5,"+Inf"],[1.50,"0x1p-2"]]}],"resultType":"matrix"}}`))
