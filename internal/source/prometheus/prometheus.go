@@ -164,7 +164,7 @@ func (s *Source) ask(ctx context.Context, q question) error {
 	defer cancel()
 	s.metrics.inFlight.Inc()
 	begin := time.Now()
-	warnings, err := s.put(timed, x, q)
+	warnings, err := s.put(timed, q)
 	s.metrics.seconds.Observe(time.Since(begin).Seconds())
 	s.metrics.inFlight.Dec()
 	s.metrics.bytes.Add(float64(x.read))

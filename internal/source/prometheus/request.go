@@ -29,7 +29,7 @@ type question struct {
 }
 
 // put sends a question and reads the answer.
-func (s *Source) put(ctx context.Context, x *exchange, q question) (warnings []string, err error) {
+func (s *Source) put(ctx context.Context, q question) (warnings []string, err error) {
 	method := http.MethodPost
 	if q.get {
 		method = http.MethodGet

@@ -123,7 +123,7 @@ func lax(text []byte) bool {
 			top.key = false
 			continue
 		}
-		if top != nil && !(isDelim && (delim == ']' || delim == '}')) {
+		if top != nil && (!isDelim || delim != ']' && delim != '}') {
 			top.items++
 			top.key = top.keys != nil
 		}
