@@ -116,10 +116,37 @@ func SignalName(signal string) string {
 		return "p90 latency"
 	case SignalLatencyP99:
 		return "p99 latency"
+	case SignalLatencyMean:
+		return "mean latency"
+	case SignalThroughput:
+		return "throughput per ready pod"
+	case SignalRestarts:
+		return "restarts"
+	case SignalCPU:
+		return "processor time"
+	case SignalMemory:
+		return "memory per pod"
 	case SignalPodState:
 		return "pod state"
 	}
 	return OneLine(signal, 40)
+}
+
+// name is the signal's, with whose count it is where that is not the pods' own.
+func (e Evidence) name() string {
+	if e.SeenBy == SeenByCallers {
+		return SignalName(e.Signal) + " as callers see it"
+	}
+	return SignalName(e.Signal)
+}
+
+// slower reports whether the counts are of requests slower than a threshold.
+func (e Evidence) slower() bool { return strings.HasPrefix(e.Signal, SignalLatency+"_p") }
+
+// quantity reports whether the evidence is an amount rather than a share of
+// requests: it has no counts.
+func (e Evidence) quantity() bool {
+	return e.Unit != UnitRatio && !e.slower() && e.Release.Total+e.Stable.Total == 0
 }
 
 // EvidenceSentence says what one signal shows, as in "error ratio 4.9 % (31 of
@@ -128,17 +155,17 @@ func SignalName(signal string) string {
 func EvidenceSentence(e Evidence) string {
 	if e.EValue == nil && e.Baseline == BaselineNone {
 		if e.Reason == "" {
-			return SignalName(e.Signal) + ": nothing was measured"
+			return e.name() + ": nothing was measured"
 		}
-		return SignalName(e.Signal) + ": " + OneLine(e.Reason, 300)
+		return e.name() + ": " + OneLine(e.Reason, 300)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s%s", SignalName(e.Signal), Value(e.ReleaseValue, e.Unit), counted(e.Release, e))
+	fmt.Fprintf(&b, "%s %s%s", e.name(), Value(e.ReleaseValue, e.Unit), counted(e.Release, e))
 	if where := baseline(e.Baseline); where != "" {
 		fmt.Fprintf(&b, " against %s%s %s", Value(e.BaselineValue, e.Unit), counted(e.Stable, e), where)
 	}
 	if e.Effect != nil {
-		b.WriteString("; " + effect(*e.Effect, e.Unit))
+		b.WriteString("; " + effect(*e.Effect, e))
 	}
 	if e.EValue != nil {
 		b.WriteString("; e-value " + EValue(*e.EValue))
@@ -153,6 +180,10 @@ func EvidenceSentence(e Evidence) string {
 // slower than a threshold, which its Reason tells.
 func counted(c Count, e Evidence) string {
 	switch {
+	case e.quantity():
+		return ""
+	case e.Signal == SignalRestarts:
+		return " (" + Integer(c.Bad) + " in " + Integer(c.Total) + " pod-seconds)"
 	case c.Total == 0:
 		return " (no requests)"
 	case e.Unit == UnitSeconds:
@@ -175,9 +206,9 @@ func baseline(a Arm) string {
 	return ""
 }
 
-func effect(e Effect, unit Unit) string {
+func effect(e Effect, of Evidence) string {
 	what := " times as high"
-	if unit == UnitSeconds {
+	if of.slower() {
 		what = " times as many slow requests"
 	}
 	interval := Times(e.Low) + " to " + Times(e.High)
@@ -197,6 +228,12 @@ func Value(x float64, unit Unit) string {
 		return Percent(x)
 	case UnitSeconds:
 		return Seconds(x)
+	case UnitPerSecond:
+		return Times(x) + "/s"
+	case UnitBytes:
+		return Bytes(x)
+	case UnitCores:
+		return Times(x) + " cores"
 	}
 	return Times(x)
 }

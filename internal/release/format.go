@@ -128,3 +128,17 @@ func boolInt(b bool) int {
 	}
 	return 0
 }
+
+// Bytes writes an amount of memory: "512 B", "1.5 KiB", "230 MiB".
+func Bytes(x float64) string {
+	if math.IsNaN(x) || math.IsInf(x, 0) || math.Abs(x) >= unbounded {
+		return "unknown"
+	}
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
+	i := 0
+	for math.Abs(x) >= 1023.95 && i < len(units)-1 {
+		x /= 1024
+		i++
+	}
+	return Times(x) + " " + units[i]
+}
