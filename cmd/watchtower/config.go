@@ -3,11 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/watchtower-verify/watchtower/internal/config"
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
+	"github.com/watchtower-verify/watchtower/rules"
 )
 
 func newConfigCommand() *cobra.Command {
@@ -28,10 +32,14 @@ type checkAnswer struct {
 	Problems []checkProblem `json:"problems"`
 }
 
+// checkProblem is one fault. File is "" for the configuration file itself.
 type checkProblem struct {
+	File    string `json:"file,omitempty"`
 	Line    int    `json:"line"`
 	Column  int    `json:"column"`
 	Message string `json:"message"`
+
+	text string // for people
 }
 
 func newConfigCheckCommand() *cobra.Command {
@@ -39,47 +47,77 @@ func newConfigCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration file and name every fault with its place",
-		Long: `Check the configuration file and name every fault with its place.
+		Long: `Check the configuration file and name every fault with its place; when it names a
+catalogue of your own, every fault of that too.
 
 The exit status is 0 when there is none and 2 otherwise. Nothing is connected
-to: only the file is read.`,
+to: only the files are read.`,
 		Example: "  watchtower config check --config watchtower.yaml",
 		Args:    noArguments,
 	}
 	cmd.Flags().StringVar(&path, "config", "watchtower.yaml", "configuration file")
 	output := outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		_, err := config.Load(path)
-		var faults config.Problems
-		switch {
-		case release.ErrorCode(err) == release.CodeNotFound:
-			return usageError{fmt.Errorf("there is no configuration file %s: name it by --config", path), ""}
-		case err != nil && !errors.As(err, &faults):
+		problems, err := check(path)
+		if err != nil {
 			return usageError{err, ""}
 		}
 		if output.value == "json" {
-			if err := printAs(cmd.OutOrStdout(), "json", answerOf(path, faults)); err != nil {
+			if err := printAs(cmd.OutOrStdout(), "json", checkAnswer{path, len(problems) == 0, problems}); err != nil {
 				return err
 			}
-		} else if err == nil {
+		} else if len(problems) == 0 {
 			fmt.Fprintf(cmd.OutOrStdout(), "%s has no fault.\n", path)
 		} else {
-			for _, f := range faults {
-				fmt.Fprintln(cmd.ErrOrStderr(), f)
+			for _, p := range problems {
+				fmt.Fprintln(cmd.ErrOrStderr(), p.text)
 			}
 		}
-		if err != nil {
-			return usageError{fmt.Errorf("%w: %w", errReported, err), ""}
+		if len(problems) > 0 {
+			return usageError{errReported, ""}
 		}
 		return nil
 	}
 	return cmd
 }
 
-func answerOf(path string, faults config.Problems) checkAnswer {
-	a := checkAnswer{File: path, Valid: len(faults) == 0, Problems: []checkProblem{}}
-	for _, f := range faults {
-		a.Problems = append(a.Problems, checkProblem{f.Line, f.Column, f.Message})
+// check lists the faults of the configuration file and, when it has none, of
+// the catalogue it names. The error is that the file cannot be read at all.
+func check(path string) ([]checkProblem, error) {
+	cfg, err := config.Load(path)
+	var faults config.Problems
+	switch {
+	case errors.As(err, &faults):
+		out := make([]checkProblem, len(faults))
+		for i, f := range faults {
+			out[i] = checkProblem{Line: f.Line, Column: f.Column, Message: f.Message, text: f.String()}
+		}
+		return out, nil
+	case release.ErrorCode(err) == release.CodeNotFound:
+		return nil, fmt.Errorf("there is no configuration file %s: name it by --config", path)
+	case err != nil:
+		return nil, err
+	case cfg.Catalogue == "":
+		return []checkProblem{}, nil
 	}
-	return a
+	return checkCatalogue(cfg.Catalogue), nil
+}
+
+// checkCatalogue lists the faults of a directory of catalogue files as they
+// are laid over the built-in ones, which have none.
+func checkCatalogue(dir string) []checkProblem {
+	_, err := catalogue.Load(rules.Signals, os.DirFS(dir))
+	var faults catalogue.Faults
+	switch {
+	case err == nil:
+		return []checkProblem{}
+	case !errors.As(err, &faults):
+		return []checkProblem{{File: dir, Message: err.Error(), text: dir + ": " + err.Error()}}
+	}
+	out := make([]checkProblem, len(faults))
+	for i, f := range faults {
+		f.File = filepath.Join(dir, f.File)
+		out[i] = checkProblem{File: f.File, Line: f.Line, Column: f.Column, Message: f.Message, text: f.Error()}
+	}
+	return out
 }

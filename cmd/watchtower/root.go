@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/watchtower-verify/watchtower/internal/config"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 )
 
 // Exit statuses.
@@ -17,6 +18,7 @@ const (
 	statusOK    = 0
 	statusError = 1
 	statusUsage = 2 // the command line or the configuration is wrong
+	statusEmpty = 3 // `signals` found nothing that can be measured
 )
 
 // usageError is a command line that cannot be understood. Command is what to
@@ -41,6 +43,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return statusOK
 	}
+	if errors.Is(err, errNothingMeasured) {
+		return statusEmpty
+	}
 	if !errors.Is(err, errReported) {
 		fmt.Fprintf(stderr, "watchtower: %v\n", err)
 	}
@@ -52,7 +57,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return statusUsage
 	}
 	var faults config.Problems
-	if errors.As(err, &faults) {
+	var dialects catalogue.Faults
+	if errors.As(err, &faults) || errors.As(err, &dialects) {
 		return statusUsage
 	}
 	return statusError
@@ -70,6 +76,7 @@ this image make things worse? If it did, it says so with evidence, puts the last
 good version back and opens the hotfix issue.`,
 		Example: `  watchtower config check                 is watchtower.yaml sound?
   watchtower serve                        watch the cluster
+  watchtower signals shop/webapp          what is measured of webapp, or why nothing is
   watchtower releases -n shop             what was rolled out, and how it went
   watchtower explain shop/webapp          why the newest release of webapp got its verdict`,
 		SilenceErrors: true,
@@ -80,7 +87,8 @@ good version back and opens the hotfix issue.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{err, cmd.CommandPath()}
 	})
-	root.AddCommand(newServeCommand(), newReleasesCommand(), newExplainCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newServeCommand(), newReleasesCommand(), newExplainCommand(), newSignalsCommand(),
+		newConfigCommand(), newVersionCommand())
 	markUsage(root)
 	return root
 }

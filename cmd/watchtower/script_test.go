@@ -13,6 +13,7 @@ import (
 
 	"github.com/watchtower-verify/watchtower/internal/api"
 	"github.com/watchtower-verify/watchtower/internal/api/apitest"
+	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
 func TestMain(m *testing.M) {
@@ -22,16 +23,19 @@ func TestMain(m *testing.M) {
 
 // TestCommandLine runs the scripts in testdata against a server with releases
 // in memory: $SERVER serves the sample releases, $EMPTY none, $STRANGER is a
-// server of something else, $BROKEN cannot read its database. UPDATE_SCRIPTS=1
+// server of something else, $BROKEN cannot read its database, $DEAF has a metric
+// store that does not answer. UPDATE_SCRIPTS=1
 // writes what was printed into the scripts, to be read before it is committed.
 func TestCommandLine(t *testing.T) {
 	broken := apitest.Sample()
 	broken.Err = http.ErrAbortHandler
+	deaf := &apitest.Reports{Err: release.E(release.CodeUnavailable, "ask Prometheus: connection refused", nil)}
 	servers := map[string]string{
 		"SERVER":   serve(t, newAPI(apitest.Sample())),
 		"EMPTY":    serve(t, newAPI(&apitest.Memory{})),
 		"BROKEN":   serve(t, newAPI(broken)),
 		"STRANGER": serve(t, http.NotFoundHandler()),
+		"DEAF":     serve(t, newAPIOver(apitest.Sample(), deaf)),
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -49,9 +53,11 @@ func TestCommandLine(t *testing.T) {
 	})
 }
 
-func newAPI(m *apitest.Memory) http.Handler {
+func newAPI(m *apitest.Memory) http.Handler { return newAPIOver(m, apitest.SampleReports()) }
+
+func newAPIOver(m *apitest.Memory, signals api.Signals) http.Handler {
 	return api.New(api.Deps{
-		Releases: m, Registry: prometheus.NewRegistry(), Pages: http.NotFoundHandler(),
+		Releases: m, Signals: signals, Registry: prometheus.NewRegistry(), Pages: http.NotFoundHandler(),
 		Version: version, Log: slog.New(slog.DiscardHandler),
 	})
 }

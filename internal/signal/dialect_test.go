@@ -238,3 +238,16 @@ func TestArmsWhosePodsCannotBeToldApartAreNotMeasured(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 }
+
+// Probes are not counted, but they show that a pod is scraped: what appears beside
+// them is new, and counts from zero.
+func TestTheFirstRequestsOfAPodThatOnlyHadProbesAreCounted(t *testing.T) {
+	s := newStore()
+	s.scrapes(oldPod, 3, "__name__=http_requests_total", "code=200", "handler=/healthz")
+	for i := range 10 {
+		s.put(epoch.Add(time.Minute+time.Duration(i)*5*time.Second), float64(7+i), "__name__=http_requests_total", "code=200", "handler=/", "pod="+oldPod, "namespace=shop", "instance="+oldPod+":80", "job=pods")
+	}
+	if _, stable := totals(readAll(t, s, worldSubject())); stable.Total != 16 {
+		t.Errorf("counted %+v, want 16", stable)
+	}
+}

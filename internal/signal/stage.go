@@ -35,6 +35,8 @@ type meta struct {
 	bound   int32 // of a bucket; -1 for others
 	stratum int32
 	bad     bool
+	// ignored: it is not counted, but shows when the pod was scraped.
+	ignored bool
 }
 
 // gauge is a series of values that are taken as they are.
@@ -234,6 +236,10 @@ func (r *Reader) stageSeries(target *target, p *pod, s *samples.Series) {
 		return
 	}
 	m.feed, m.to = f, p
+	if m.ignored {
+		t.add(target, m, identityOf(f, s.Labels), scrapesOf(s), false)
+		return
+	}
 	if f.what == feedNative {
 		t.stageNative(target, m, s)
 		return
@@ -272,6 +278,18 @@ func (t *tracked) add(target *target, m meta, id count.Identity, floats []sample
 	}
 }
 
+// scrapesOf are the samples of a series as a counter that rests.
+func scrapesOf(s *samples.Series) []samples.Float {
+	out := make([]samples.Float, 0, len(s.Floats)+len(s.Histograms))
+	for _, f := range s.Floats {
+		out = append(out, samples.Float{Millis: f.Millis})
+	}
+	for _, h := range s.Histograms {
+		out = append(out, samples.Float{Millis: h.Millis})
+	}
+	return out
+}
+
 func identityOf(f *feed, set labels.Labels) count.Identity {
 	if f.exporter() {
 		return count.Exported(set, f.salt())
@@ -288,7 +306,8 @@ func (c *meanings) of(cat *catalogue.Catalogue, target *target, set labels.Label
 		label, route := d.Route(set)
 		if c.leftOut(cat, route) {
 			t.findings.leaveOut(label)
-			return m, false
+			m.ignored = true
+			return m, f.what == feedRequests || f.what == feedNative
 		}
 		m.route = route
 	}

@@ -26,7 +26,7 @@ func (t *tracked) rank() {
 	total := 0.0
 	for i := range t.round.own.metas {
 		m := &t.round.own.metas[i]
-		if m.bound >= 0 || m.to.arm != armStable || (m.feed.what != feedRequests && m.feed.what != feedNative) {
+		if m.ignored || m.bound >= 0 || m.to.arm != armStable || (m.feed.what != feedRequests && m.feed.what != feedNative) {
 			continue
 		}
 		n := risen(t.round.own.entries[i].Samples, t.start)

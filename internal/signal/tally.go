@@ -105,6 +105,9 @@ func (t *tracked) tickOf(millis int64) int {
 
 // count adds to what a pod did in a tick.
 func (t *tracked) count(m *meta, k int, delta float64) {
+	if m.ignored {
+		return
+	}
 	f, p := m.feed, m.to
 	add := func(column int32) { *p.cell(t, column, k) += delta }
 	switch f.what {

@@ -53,6 +53,12 @@ const resourceFile = `resources:
       - {label: container, is: "", not: true}
 `
 
+// caller is the dialect of callerFile, for the list of another file.
+var caller = strings.TrimPrefix(callerFile, "dialects:\n")
+
+// callerOf is the same with another text for its callee.
+func callerOf(text string) string { return strings.Replace(caller, "{service}.{namespace}", text, 1) }
+
 func TestAFaultInACatalogueFileIsToldWithFileLineAndColumn(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"an unknown key":               {strings.Replace(goodFile, "title:", "titel:", 1), `a.yaml:5:5: unknown field "titel"`},
@@ -82,6 +88,26 @@ func TestAFaultInACatalogueFileIsToldWithFileLineAndColumn(t *testing.T) {
 		"brackets without end":         {"dialects: " + strings.Repeat("[", 100_000), "more than 64 brackets"},
 		"a file of a megabyte":         {strings.Repeat("#\n", 1<<19), "longer than"},
 		"an empty dialect in the list": {goodFile + "  -\n", "the dialect is empty"},
+		"metric and histogram":         {strings.Replace(goodFile, "      metric: requests_total", "      metric: requests_total\n      histogram: requests", 1), "a.yaml:8:7: metric and histogram both count requests"},
+		"neither of the two":           {strings.Replace(goodFile, "      metric: requests_total\n", "", 1), "a.yaml:8:7: metric (a counter) or histogram (its base name) is missing"},
+		"a bucket for a histogram":     {strings.Replace(goodFile, "metric: requests_total", "histogram: h_bucket", 1), "a.yaml:8:18: h_bucket is a part of a histogram: give its base name, h"},
+		"an unknown side":              {strings.Replace(goodFile, "order: 1", "order: 1\n    side: peer", 1), `a.yaml:7:11: side "peer" is none of server, caller`},
+		"a caller without about":       {strings.Replace(goodFile, "order: 1", "order: 1\n    side: caller", 1), "a.yaml:4:5: about is missing"},
+		"a server with about":          {goodFile + "    about: [{label: host, is: ['{service}.{namespace}']}]\n", "a.yaml:11:12: about is only for side: caller"},
+		"a server with a callee":       {goodFile + "    callee: {label: host, names: pod}\n", "a.yaml:11:14: callee is only for side: caller"},
+		"an unknown placeholder":       {goodFile + callerOf("{host}.{namespace}"), "a.yaml:26:14: {host} is no placeholder; there are {namespace}, {workload}, {service}, {pod_ip}, {any}, {number}"},
+		"half a placeholder":           {goodFile + callerOf("{service.{namespace}"), "a.yaml:26:14: \"{service.{namespace}\" has a brace without its other"},
+		"three wild placeholders":      {goodFile + callerOf("{service}.{namespace}{any}:{number}{number}"), "has more than 2 of {any} and {number}"},
+		"an about for any workload":    {goodFile + callerOf("{namespace}"), "a.yaml:25:7: no label names the workload"},
+		"an about for any namespace":   {goodFile + callerOf("{service}"), "a.yaml:25:7: workloads of one name in several namespaces are not told apart"},
+		"where with neither":           {goodFile + strings.Replace(caller, ", is: a", "", 1), "a.yaml:18:12: is or matches is missing"},
+		"where with both":              {goodFile + strings.Replace(caller, "is: a", "is: '', matches: a", 1), "a.yaml:18:12: is and matches both say"},
+		"a bad where":                  {goodFile + strings.Replace(caller, "is: a", "matches: '('", 1), `a.yaml:18:34: "(" is no regular expression`},
+		"an address and a pod":         {strings.Replace(goodFile, "pod: pod", "pod: pod, address: instance", 1), "a.yaml:2:6: address stands for pod and namespace"},
+		"an unknown signal":            {goodFile + strings.Replace(resourceFile, "cpu", "disk", 1), `a.yaml:12:13: signal "disk" is none of cpu, memory, restarts, oom, ready`},
+		"a gauge of CPU time":          {goodFile + strings.Replace(resourceFile, "counter", "gauge", 1), "a.yaml:15:11: cpu is counted from a counter"},
+		"a scale below nothing":        {goodFile + strings.Replace(resourceFile, "scale: 0", "scale: -0", 1), "a.yaml:16:12: scale must be above 0"},
+		"an empty resource":            {goodFile + "resources:\n  -\n", "the resource is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(fstest.MapFS{"a.yaml": {Data: []byte(c.text)}})
