@@ -10,7 +10,7 @@ import (
 // Judge weighs one release. It is not safe for concurrent use.
 type Judge struct {
 	cfg         Config
-	series      []*series
+	tests       []test
 	regressed   bool
 	regressedAt time.Time
 	findings    []release.Finding
@@ -29,10 +29,38 @@ func New(cfg Config, signals []Signal) *Judge {
 		if total > 0 {
 			weight = math.Max(0, s.Weight) / total
 		}
-		j.series = append(j.series, newSeries(cfg, s, weight))
+		if s.Value {
+			j.tests = append(j.tests, newQuantity(cfg, s, weight))
+		} else {
+			j.tests = append(j.tests, newSeries(cfg, s, weight))
+		}
 	}
 	return j
 }
+
+// test is the state of one signal.
+type test interface {
+	top() head
+	step(Tick)
+	// logE is the logarithm of the e-value now.
+	logE() float64
+	// suspect asks the pods where the evidence comes from.
+	suspect(logE, level float64) suspicion
+	result(alpha float64) SignalResult
+	// healthyE is the logarithm of the e-value of health.
+	healthyE() float64
+	toHealthy(beta, left float64) float64
+	toRegressed(alpha float64) float64
+}
+
+// head is what all tests have.
+type head struct {
+	name     string
+	weight   float64
+	required bool
+}
+
+func (h head) top() head { return h }
 
 func (c Config) sane() Config {
 	d := release.DefaultPolicy()
@@ -57,8 +85,8 @@ func (c Config) sane() Config {
 // Step takes the counts of one tick, by signal name. A signal without data in
 // this tick is absent, or has no requests; either changes nothing.
 func (j *Judge) Step(at time.Time, ticks map[string]Tick) {
-	for _, s := range j.series {
-		if t, ok := ticks[s.name]; ok {
+	for _, s := range j.tests {
+		if t, ok := ticks[s.top().name]; ok {
 			s.step(t)
 		}
 	}
@@ -67,13 +95,13 @@ func (j *Judge) Step(at time.Time, ticks map[string]Tick) {
 	}
 	// The crossing. It counts only as far as more than one pod shows it.
 	sum := 0.0
-	for _, s := range j.series {
+	for _, s := range j.tests {
 		logE := s.logE()
 		if found := s.suspect(logE, math.Log(1/j.cfg.Alpha)/2); found.alone {
 			logE = math.Min(logE, found.logE)
-			j.note(s.name, found)
+			j.note(s.top().name, found)
 		}
-		sum += s.weight * expCapped(logE)
+		sum += s.top().weight * expCapped(logE)
 	}
 	if sum >= 1/j.cfg.Alpha {
 		j.regressed, j.regressedAt = true, at
@@ -83,8 +111,8 @@ func (j *Judge) Step(at time.Time, ticks map[string]Tick) {
 // e is the weighted mean of the signals' current e-values.
 func (j *Judge) e() float64 {
 	sum := 0.0
-	for _, s := range j.series {
-		sum += s.weight * expCapped(s.logE())
+	for _, s := range j.tests {
+		sum += s.top().weight * expCapped(s.logE())
 	}
 	return sum
 }
@@ -132,15 +160,15 @@ func (j *Judge) Assess() Assessment {
 	a := Assessment{
 		E: j.e(), Threshold: 1 / j.cfg.Alpha,
 		Regressed: j.regressed, RegressedAt: j.regressedAt,
-		Signals: make([]SignalResult, len(j.series)),
+		Signals: make([]SignalResult, len(j.tests)),
 	}
 	a.Findings = append(a.Findings, j.findings...)
 	required, shown := 0, 0
-	for i, s := range j.series {
+	for i, s := range j.tests {
 		a.Signals[i] = s.result(j.cfg.Alpha)
-		if s.required {
+		if s.top().required {
 			required++
-			if s.health.logE() >= math.Log(1/j.cfg.Beta) {
+			if s.healthyE() >= math.Log(1/j.cfg.Beta) {
 				shown++
 			}
 		}
@@ -165,3 +193,5 @@ func (s *series) result(alpha float64) SignalResult {
 	r.Effect = s.effect(r.Baseline, alpha, d.middle())
 	return r
 }
+
+func (s *series) healthyE() float64 { return s.health.logE() }

@@ -15,17 +15,17 @@ func (j *Judge) needs() *release.Needs {
 	healthy, regressed := 0.0, math.Inf(1)
 	n := &release.Needs{}
 	required := 0
-	for _, s := range j.series {
+	for _, s := range j.tests {
 		regressed = math.Min(regressed, s.toRegressed(j.cfg.Alpha))
-		if !s.required {
+		if !s.top().required {
 			continue
 		}
 		required++
-		left := math.Log(1/j.cfg.Beta) - s.health.logE()
+		left := math.Log(1/j.cfg.Beta) - s.healthyE()
 		if left <= 0 {
 			continue
 		}
-		n.Signals = append(n.Signals, s.name)
+		n.Signals = append(n.Signals, s.top().name)
 		healthy = math.Max(healthy, s.toHealthy(j.cfg.Beta, left))
 	}
 	if required == 0 {

@@ -6,12 +6,10 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
-// series is the state of one signal. It does not grow with time.
+// series is the state of one signal of proportions. It does not grow with time.
 type series struct {
-	name     string
-	weight   float64
-	required bool
-	r0       float64
+	head
+	r0 float64
 
 	baseline baseline
 	present  present
@@ -33,7 +31,7 @@ func newSeries(cfg Config, s Signal, weight float64) *series {
 	}
 	r0 := 1 + cfg.MinEffect
 	out := &series{
-		name: s.Name, weight: weight, required: s.Required, r0: r0,
+		head: head{s.Name, weight, s.Required}, r0: r0,
 		baseline: newBaseline(s.History, r0),
 		present:  newPresent(),
 		past:     newPast(),
@@ -58,7 +56,7 @@ func (s *series) step(t Tick) {
 	d := s.dispersion()
 	switch {
 	case c.Total > 0 && st.Total > 0:
-		s.present.step(c, st, s.r0, s.guess(), d.upper())
+		s.present.step(c, st, t.Strata, s.r0, s.guess(), d.upper())
 	case c.Total > 0 && s.baseline.known:
 		s.past.step(&s.baseline, c, d.upper())
 	}

@@ -32,7 +32,8 @@ type Signal struct {
 	History []release.Count
 	// MinEffect and HealthyRatio are this signal's own; 0 takes those of Config.
 	MinEffect, HealthyRatio float64
-	// Required signals must be shown healthy before the release is.
+	// Required signals must be shown healthy before the release is. Signals of
+	// quantities cannot be.
 	Required bool
 
 	// Value makes this a signal of quantities (seconds per request, bytes per pod)
@@ -42,6 +43,10 @@ type Signal struct {
 	Worse release.Direction
 	// HistoryValues is as History, for a signal of quantities.
 	HistoryValues []release.Measure
+	// A comparison of quantities is made once both arms have an exposure (Weight) of
+	// at least MinWeight and the release is to be expected to have a Sum of MinSum:
+	// of fewer the value is too uncertain to be compared. 0 compares every tick.
+	MinWeight, MinSum float64
 }
 
 // Tick is what one signal counted in one tick. For latency, bad is slower than
