@@ -221,28 +221,29 @@ func (q *quantity) baseline() (release.Arm, release.Measure) {
 	return release.ArmStable, q.stable
 }
 
-// suspect looks whether the excess is one pod's: it must show in two pods, or in
-// half of them.
+// suspect looks whether the excess is one pod's: without the worst one the others
+// together must be worse than tolerated too.
 func (q *quantity) suspect(logE, level float64) suspicion {
 	_, base := q.baseline()
 	if logE < level || base.Weight == 0 || len(q.pods) < 3 {
 		return suspicion{}
 	}
-	worse, name, most := 0, "", -1.0
+	var all release.Measure
+	worst, most := "", math.Inf(-1)
 	for _, pod := range sortedKeys(q.pods) {
-		if z, ok := q.compare(q.pods[pod].Value(), base.Value(), q.r0); ok && z > 0 {
-			worse++
-			if z > most {
-				name, most = pod, z
-			}
+		all = all.Add(q.pods[pod])
+		if z, ok := q.compare(q.pods[pod].Value(), base.Value(), q.r0); ok && z > most {
+			worst, most = pod, z
 		}
 	}
-	if worse != 1 {
+	own := q.pods[worst]
+	rest := release.Measure{Sum: all.Sum - own.Sum, Weight: all.Weight - own.Weight}
+	if z, ok := q.compare(rest.Value(), base.Value(), q.r0); !ok || z > 0 {
 		return suspicion{}
 	}
 	return suspicion{
-		alone: true, pod: name, logE: 0,
-		text: fmt.Sprintf("pod %s alone is worse than tolerated; the other %d are not", name, len(q.pods)-1),
+		alone: true, pod: worst, logE: 0,
+		text: fmt.Sprintf("pod %s is worse than tolerated; the other %d together are not", worst, len(q.pods)-1),
 	}
 }
 

@@ -35,6 +35,8 @@ const (
 	// cpuWarmup is how long a pod's use of the processor is no measure: it compiles
 	// and fills caches.
 	cpuWarmup = 2 * time.Minute
+	// Of fewer requests, or events, a mean or a rate is too uncertain to be compared.
+	leastRequests = 20
 )
 
 // callersSuffix tells what callers count from what the pods do, for the judge.
@@ -178,6 +180,7 @@ func (t *verification) quantities() []measured {
 		t.quantity(release.SignalCPU, "", w["resources"]/3, resourceTolerance, release.Up, t.cpuUnit, cpuWarmup),
 		t.quantity(release.SignalMemory, "", w["resources"]/3, resourceTolerance, release.Up, release.UnitBytes, 0),
 	}
+	out[0].declared.MinWeight, out[1].declared.MinSum, out[2].declared.MinWeight = leastRequests, leastRequests, leastRequests
 	for _, c := range t.policy.Custom {
 		if c.Bad != "" {
 			continue
@@ -189,7 +192,11 @@ func (t *verification) quantities() []measured {
 		if effect == 0 {
 			effect = customTolerance
 		}
-		out = append(out, t.quantity(c.Name, "", w["custom"]/float64(len(t.policy.Custom)), effect, c.Worse, unit, t.policy.Warmup))
+		q := t.quantity(c.Name, "", w["custom"]/float64(len(t.policy.Custom)), effect, c.Worse, unit, t.policy.Warmup)
+		if c.Counter != "" {
+			q.declared.MinSum = leastRequests
+		}
+		out = append(out, q)
 	}
 	return out
 }

@@ -1,0 +1,87 @@
+package judge
+
+import (
+	"testing"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// route is a route of a simulated workload: requests in a tick of each arm, and
+// the share of bad ones.
+type route struct{ release, stable, bad, badRelease float64 }
+
+// playRoutes plays ticks of several routes, told apart or not.
+func playRoutes(seed uint64, apart bool, routes ...route) *Judge {
+	a := newArrivals(seed)
+	j := New(standard(0.001), []Signal{{Name: "errors", Weight: 1, Required: true}})
+	for k := range 180 {
+		var t Tick
+		for _, r := range routes {
+			st := Stratum{Release: a.count(r.release, r.badRelease, 1), Stable: a.count(r.stable, r.bad, 1)}
+			t.Release, t.Stable = t.Release.Add(st.Release), t.Stable.Add(st.Stable)
+			if apart {
+				t.Strata = append(t.Strata, st)
+			}
+		}
+		j.Step(epoch.Add(time.Duration(k)*tickLength), map[string]Tick{"errors": t})
+	}
+	return j
+}
+
+func regressions(n int, play func(seed uint64) *Judge) int {
+	found := 0
+	for seed := range uint64(n) {
+		if play(seed).regressed {
+			found++
+		}
+	}
+	return found
+}
+
+func TestAShiftOfTrafficBetweenRoutesIsNoEvidence(t *testing.T) {
+	for name, routes := range map[string][]route{
+		"to a route that fails more often":               {{40, 100, .002, .002}, {60, 20, .05, .05}},
+		"to a route most of whose requests are slow":     {{40, 100, .1, .1}, {60, 20, .7, .7}},
+		"and one route that only one of the arms serves": {{40, 100, .002, .002}, {60, 0, .05, .05}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if n := regressions(100, func(seed uint64) *Judge { return playRoutes(seed, true, routes...) }); n > 0 {
+				t.Errorf("%d of 100 were called regressed", n)
+			}
+			if n := regressions(20, func(seed uint64) *Judge { return playRoutes(seed, false, routes...) }); n < 15 {
+				t.Errorf("taken together only %d of 20 are: the test is too tame", n)
+			}
+		})
+	}
+}
+
+func TestARegressionOfOneRouteIsFoundAsWellWithItAsWithout(t *testing.T) {
+	for name, routes := range map[string][]route{
+		"of failures":                  {{30, 100, .002, .002}, {5, 20, .002, .05}},
+		"of latencies":                 {{30, 100, .1, .1}, {15, 50, .5, .75}},
+		"of all routes alike":          {{30, 100, .004, .02}, {5, 20, .004, .02}},
+		"of all routes, with many bad": {{30, 100, .1, .2}, {5, 20, .1, .2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			with := regressions(40, func(seed uint64) *Judge { return playRoutes(seed, true, routes...) })
+			without := regressions(40, func(seed uint64) *Judge { return playRoutes(seed, false, routes...) })
+			if with < 38 || with+2 < without {
+				t.Errorf("found %d of 40 told apart, %d taken together", with, without)
+			}
+		})
+	}
+}
+
+func TestStrataOfNothingAreHarmless(t *testing.T) {
+	j := New(standard(0.001), []Signal{{Name: "errors", Weight: 1}})
+	for k := range 10 {
+		j.Step(epoch.Add(time.Duration(k)*tickLength), map[string]Tick{"errors": {
+			Release: release.Count{Total: 10, Bad: 1}, Stable: release.Count{Total: 10, Bad: 1},
+			Strata: []Stratum{{}, {Release: release.Count{Total: 10, Bad: 11}}, {Stable: release.Count{Total: -3, Bad: 1}}},
+		}})
+	}
+	if e := j.Assess().E; !(e <= 1) {
+		t.Errorf("E is %v", e)
+	}
+}
