@@ -138,7 +138,7 @@ type Patch struct {
 	HealthyRatio *float64 `yaml:"healthy_ratio"`
 	// See healthy_ratio.
 	HealthyIncrease *float64 `yaml:"healthy_increase"`
-	// Weights of the kinds of signal: errors, latency, custom. Those not named keep theirs; 0 leaves a kind out of the combined evidence.
+	// Weights of the kinds of signal: errors, callers, latency, throughput, resources, custom. Those not named keep theirs; 0 leaves a kind out of the combined evidence.
 	Weights map[string]float64 `yaml:"weights"`
 	// Open a hotfix issue for a regressed release.
 	Issue *bool `yaml:"issue"`
@@ -146,14 +146,23 @@ type Patch struct {
 	Signals []Signal `yaml:"signals"`
 }
 
-// Signal is a ratio of two counters: how many of total were bad.
+// Signal is a signal of one's own: a ratio of two counters (bad and total), one
+// counter, or a gauge.
 type Signal struct {
 	// Name of the signal: lower-case letters, digits and _.
 	Name string `yaml:"name" jsonschema:"required"`
-	// PromQL selector of a counter of what went wrong.
-	Bad string `yaml:"bad" jsonschema:"required"`
+	// PromQL selector of a counter of what went wrong; total belongs to it.
+	Bad string `yaml:"bad"`
 	// PromQL selector of a counter of everything.
-	Total string `yaml:"total" jsonschema:"required"`
+	Total string `yaml:"total"`
+	// PromQL selector of a counter, whose increase per second and pod is the signal.
+	Counter string `yaml:"counter"`
+	// PromQL that answers with one value for each pod.
+	Gauge string `yaml:"gauge"`
+	// Which way a counter or a gauge gets worse: up or down. Default: up.
+	Worse release.Direction `yaml:"worse" jsonschema:"enum=up,enum=down"`
+	// Relative change of a counter or a gauge that is tolerated: 0.2 allows a fifth more (or less), which is the default.
+	MinEffect float64 `yaml:"min_effect"`
 }
 
 // The defaults of what is not given. Those of the policy are

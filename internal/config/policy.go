@@ -16,7 +16,7 @@ import (
 func (p *Patch) empty() bool { return reflect.ValueOf(*p).IsZero() }
 
 // weightNames are the kinds of signal that have a weight.
-var weightNames = []string{"errors", "latency", "custom"}
+var weightNames = []string{"errors", "callers", "latency", "throughput", "resources", "custom"}
 
 // durationRanges and numberRanges bound the keys of a policy, in the file and
 // in annotations alike.
@@ -135,8 +135,9 @@ func checkWhole(p release.Policy) error {
 var signalName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 var builtInSignals = []string{
-	release.SignalErrorRatio, release.SignalLatencyP50, release.SignalLatencyP90,
-	release.SignalLatencyP99, release.SignalPodState,
+	release.SignalErrorRatio, release.SignalLatencyP50, release.SignalLatencyP90, release.SignalLatencyP99,
+	release.SignalLatencyMean, release.SignalThroughput, release.SignalRestarts, release.SignalCPU,
+	release.SignalMemory, release.SignalPodState, release.SignalLatency, "log_pattern",
 }
 
 func (k *checker) signals(path string, signals []Signal) {
@@ -154,8 +155,40 @@ func (k *checker) signals(path string, signals []Signal) {
 			k.at(at+".name", "%s is the name of an earlier signal too: choose another", s.Name)
 		}
 		seen[s.Name] = true
+		k.form(at, s)
+	}
+}
+
+// form checks that a signal is one of the three, and whole.
+func (k *checker) form(at string, s Signal) {
+	ratio := s.Bad != "" || s.Total != "" || (s.Counter == "" && s.Gauge == "")
+	forms := 0
+	for _, is := range []bool{ratio, s.Counter != "", s.Gauge != ""} {
+		if is {
+			forms++
+		}
+	}
+	if forms > 1 {
+		k.at(at, "a signal is a ratio (bad and total), a counter or a gauge: keep one of them")
+		return
+	}
+	switch {
+	case s.Counter != "":
+		k.selector(at+".counter", s.Counter)
+	case s.Gauge != "":
+		k.vector(at+".gauge", s.Gauge)
+	default:
 		k.selector(at+".bad", s.Bad)
 		k.selector(at+".total", s.Total)
+	}
+	if s.Worse != "" && s.Worse != release.Up && s.Worse != release.Down {
+		k.at(at+".worse", "%q is no direction: use up or down", s.Worse)
+	}
+	if ratio && (s.Worse != "" || s.MinEffect != 0) {
+		k.at(at, "worse and min_effect are for a counter or a gauge: a ratio is worse when it rises, by more than the policy's min_effect")
+	}
+	if !(s.MinEffect >= 0 && s.MinEffect <= 100) {
+		k.at(at+".min_effect", "%v is out of range: use 0 to 100, such as 0.5 for half as much again", s.MinEffect)
 	}
 }
 
@@ -193,7 +226,9 @@ func (p *Patch) onto(base release.Policy) release.Policy {
 	if p.Signals != nil {
 		base.Custom = make([]release.CustomSignal, len(p.Signals))
 		for i, s := range p.Signals {
-			base.Custom[i] = release.CustomSignal{Name: s.Name, Bad: s.Bad, Total: s.Total}
+			base.Custom[i] = release.CustomSignal{
+				Name: s.Name, Bad: s.Bad, Total: s.Total, Counter: s.Counter, Gauge: s.Gauge, Worse: s.Worse, MinEffect: s.MinEffect,
+			}
 		}
 	}
 	return base

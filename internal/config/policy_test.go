@@ -32,12 +32,12 @@ func TestPolicyForLaysOverridesInTheirOrder(t *testing.T) {
 	c := mustParse(t, layered)
 	base := release.DefaultPolicy()
 	base.Name, base.Autonomy, base.Observe = "policy", release.AutonomyAlert, 20*time.Minute
-	base.Weights = map[string]float64{"errors": 0.8, "latency": 0.3, "custom": 0.3}
+	base.Weights = map[string]float64{"errors": 0.8, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.3}
 	base.Custom = []release.CustomSignal{{Name: "jobs", Bad: "jobs_failed_total", Total: "jobs_total"}}
 
 	inShop := base
 	inShop.Name, inShop.Observe = "overrides[0]", 10*time.Minute
-	inShop.Weights = map[string]float64{"errors": 0.8, "latency": 0.3, "custom": 0.5}
+	inShop.Weights = map[string]float64{"errors": 0.8, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.5}
 
 	web := base
 	web.Name, web.Autonomy, web.Alpha = "overrides[1]", release.AutonomyAuto, 0.01

@@ -209,7 +209,7 @@ func TestEveryFieldOfAPolicyCanBeGiven(t *testing.T) {
 	// What is given arrives: a policy that differs everywhere comes out as it is.
 	want := release.Policy{
 		Name: "x", Autonomy: release.AutonomyAuto, Ignore: true, Observe: 1, Warmup: 2, History: 3, SourceGrace: 4, ReadyWithin: 5,
-		Alpha: 6, Beta: 7, MinEffect: 8, HealthyRatio: 9, HealthyIncrease: 10, Weights: map[string]float64{"errors": 11, "latency": 12, "custom": 13}, Issue: false,
+		Alpha: 6, Beta: 7, MinEffect: 8, HealthyRatio: 9, HealthyIncrease: 10, Weights: map[string]float64{"errors": 11, "latency": 12, "custom": 13, "callers": 14, "throughput": 15, "resources": 16}, Issue: false,
 	}
 	p := whole(want)
 	got := p.onto(release.DefaultPolicy())

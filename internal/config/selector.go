@@ -2,14 +2,10 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/prometheus/prometheus/promql/parser/posrange"
+	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // selector checks that the value at path is a plain PromQL selector and puts
@@ -19,56 +15,27 @@ func (k *checker) selector(path, text string) {
 		k.at(path, "the PromQL selector of a counter is missing, such as jobs_total{state=\"failed\"}")
 		return
 	}
-	offset, err := checkSelector(text)
-	if err != nil && !k.failed[path] {
-		k.add(k.inScalar(path, text, offset), "%s: %s", path, err)
-	}
+	_, err := promql.ParseSelector(text)
+	k.promql(path, text, err)
 }
 
-// checkSelector returns what is wrong with a selector and the byte at which.
-func checkSelector(text string) (offset int, err error) {
-	expr, err := parser.NewParser(parser.Options{}).ParseExpr(text)
-	if err != nil {
-		var list parser.ParseErrors
-		if errors.As(err, &list) && len(list) > 0 {
-			return int(list[0].PositionRange.Start), fmt.Errorf("this is no PromQL: %w", list[0].Err)
-		}
-		return 0, fmt.Errorf("this is no PromQL: %w", err)
-	}
-	at := func(pos posrange.PositionRange) int { return int(pos.Start) }
-	v, ok := expr.(*parser.VectorSelector)
-	switch {
-	case !ok:
-		return at(expr.PositionRange()), fmt.Errorf("%s is no plain selector: give the counter itself, such as jobs_total{state=\"failed\"}; Watchtower takes the increase and the sum", exprKind(expr))
-	case v.OriginalOffset != 0 || v.OriginalOffsetExpr != nil || v.Timestamp != nil || v.StartOrEnd != 0:
-		return at(v.PosRange), errors.New("the selector has an offset or @: remove it")
-	case v.Anchored || v.Smoothed:
-		return at(v.PosRange), errors.New("the selector is anchored or smoothed: remove that")
-	}
-	for _, m := range v.LabelMatchers {
-		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual && m.Value != "" {
-			return 0, nil
-		}
-	}
-	return at(v.PosRange), errors.New("the selector names no metric: begin with the name of a counter, such as jobs_total")
+// vector checks that the value at path is PromQL that answers with a vector.
+func (k *checker) vector(path, text string) {
+	_, err := promql.ParseVector(text)
+	k.promql(path, text, err)
 }
 
-func exprKind(expr parser.Expr) string {
-	switch e := expr.(type) {
-	case *parser.Call:
-		return e.Func.Name + "()"
-	case *parser.AggregateExpr:
-		return e.Op.String() + "()"
-	case *parser.MatrixSelector:
-		return "a range selector"
-	case *parser.SubqueryExpr:
-		return "a subquery"
-	case *parser.BinaryExpr:
-		return "an expression with " + e.Op.String()
-	case *parser.ParenExpr:
-		return "an expression in parentheses"
+// promql puts what is wrong with PromQL at its place in the file.
+func (k *checker) promql(path, text string, err error) {
+	if err == nil || k.failed[path] {
+		return
 	}
-	return "this expression"
+	offset, words := 0, err.Error()
+	var fault *promql.SelectorError
+	if errors.As(err, &fault) {
+		offset, words = fault.Offset, fault.Message
+	}
+	k.add(k.inScalar(path, text, offset), "%s: %s", path, words)
 }
 
 // inScalar is where the byte at offset of the scalar at path stands in the

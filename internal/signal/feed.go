@@ -3,7 +3,7 @@ package signal
 import (
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/signal/count"
-	"github.com/watchtower-verify/watchtower/internal/signal/promql"
+	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // what a feed brings.

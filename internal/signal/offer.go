@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
-	"github.com/watchtower-verify/watchtower/internal/signal/promql"
+	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // offered takes note of a series that an arm's pods export, or that an exporter

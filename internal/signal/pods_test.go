@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
-	"github.com/watchtower-verify/watchtower/internal/signal/promql"
+	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 func TestPodsAreFoundByTheNameTheirReplicaSetGaveThem(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
-	"github.com/watchtower-verify/watchtower/internal/signal/promql"
+	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // settle makes the feeds of what was found. Feeds that stay the same go on where

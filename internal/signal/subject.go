@@ -10,7 +10,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/signal/count"
-	"github.com/watchtower-verify/watchtower/internal/signal/promql"
+	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // armIndex is an arm as an index.

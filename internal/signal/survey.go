@@ -14,7 +14,7 @@ import (
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
-	"github.com/watchtower-verify/watchtower/internal/signal/promql"
+	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // Survey tells what would be measured of a subject and why, with what was counted
