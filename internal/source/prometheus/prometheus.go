@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
@@ -67,6 +68,8 @@ type Source struct {
 	// quietUntil is when the source, having answered 429, may be asked again.
 	quietUntil time.Time
 }
+
+var _ signal.Querier = (*Source)(nil)
 
 // New makes a Source; it does not connect. Its own metrics go to reg, which may
 // be nil. The error is a *release.Error with CodeInvalid.

@@ -14,11 +14,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
-	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
-
-var _ signal.Querier = (*Source)(nil)
 
 func TestRangeAsksForStepsAndReturnsWhatLiesInTheRange(t *testing.T) {
 	var form url.Values
