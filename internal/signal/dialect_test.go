@@ -251,3 +251,21 @@ func TestTheFirstRequestsOfAPodThatOnlyHadProbesAreCounted(t *testing.T) {
 		t.Errorf("counted %+v, want 16", stable)
 	}
 }
+
+// A pod that has served nothing may show nothing of its dialect; that it is
+// scraped tells all the same that its first requests are new.
+func TestTheFirstRequestsOfAPodThatShowedNothingAreCounted(t *testing.T) {
+	for up, want := range map[float64]int64{1: 16, 0: 8} {
+		s := newStore()
+		for i := range 30 {
+			at := epoch.Add(time.Duration(i-15) * 5 * time.Second)
+			s.put(at, up, "__name__=up", "pod="+oldPod, "namespace=shop", "instance="+oldPod+":80", "job=pods")
+			if i > 20 {
+				s.put(at, float64(7+i-21)+1, "__name__=http_requests_total", "code=200", "handler=/", "pod="+oldPod, "namespace=shop", "instance="+oldPod+":80", "job=pods")
+			}
+		}
+		if _, stable := totals(readAll(t, s, worldSubject())); stable.Total != want {
+			t.Errorf("scrapes that say up is %v: counted %+v, want %d", up, stable, want)
+		}
+	}
+}

@@ -20,6 +20,7 @@ const (
 	feedRestarts
 	feedOOM
 	feedReady
+	feedScrapes // when the pods were scraped, whatever they had to tell
 	feedBad     // the user's own: of a ratio
 	feedTotal   // of a ratio
 	feedCounter // a counter
@@ -99,7 +100,7 @@ func (f *feed) breadth() int {
 		return 3
 	case f.what >= feedBad, f.view == viewCallers:
 		return 2
-	case f.what == feedRequests, f.what == feedNative && f.requests:
+	case f.what == feedRequests, f.what == feedNative && f.requests, f.what == feedScrapes:
 		return 0
 	}
 	return 1

@@ -50,7 +50,7 @@ func (t *tracked) queries(cat *catalogue.Catalogue, from, to time.Time) []releas
 	}
 	for _, f := range t.feeds {
 		ms, ok := t.ownMatchers(cat, f)
-		if !ok {
+		if !ok || f.what == feedScrapes {
 			continue
 		}
 		expr := ""

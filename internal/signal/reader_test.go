@@ -57,8 +57,8 @@ func TestQueriesDoNotGrowWithTheNumberOfReleases(t *testing.T) {
 		perTick[n] = len(s.asked())
 	}
 	// In the third tick all arms are known but for what never appears.
-	if perTick[1] != 1 || perTick[10] != 1 || perTick[60] != 1 {
-		t.Errorf("queries per tick by releases: %v, want 1 (requests are all that there is)", perTick)
+	if perTick[1] != 2 || perTick[10] != 2 || perTick[60] != 2 {
+		t.Errorf("queries per tick by releases: %v, want 2 (requests, and when was scraped)", perTick)
 	}
 }
 
@@ -74,8 +74,8 @@ func TestABatchHoldsNoMoreReleasesThanAllowed(t *testing.T) {
 		}
 	}
 	res := r.Read(context.Background(), epoch.Add(2*time.Minute+testTick), subjects)
-	if n := len(s.asked()); n != 3 {
-		t.Errorf("%d queries for 25 releases in batches of 10, want 3", n)
+	if n := len(s.asked()); n != 6 {
+		t.Errorf("%d queries for 25 releases in batches of 10, want 3 for each of 2 metrics", n)
 	}
 	if len(res) != 25 {
 		t.Errorf("%d results", len(res))

@@ -16,6 +16,7 @@ func (t *tracked) settle(cat *catalogue.Catalogue) {
 	for a := range armCount {
 		if d, o := t.arms[a].dialect, t.offerOf(a); d != nil && o != nil {
 			t.feedDialect(feed{view: viewServer, arm: a, form: o.form}, d, o, latency)
+			t.feeds = append(t.feeds, &feed{what: feedScrapes, arm: a, form: o.form, custom: -1, sel: promql.Metric("up")})
 		}
 	}
 	if d := t.callers.dialect; d != nil {

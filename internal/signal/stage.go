@@ -237,7 +237,7 @@ func (r *Reader) stageSeries(target *target, p *pod, s *samples.Series) {
 	}
 	m.feed, m.to = f, p
 	if m.ignored {
-		t.add(target, m, identityOf(f, s.Labels), scrapesOf(s), false)
+		t.add(target, m, identityOf(f, s.Labels), scrapesOf(f, s), false)
 		return
 	}
 	if f.what == feedNative {
@@ -278,11 +278,14 @@ func (t *tracked) add(target *target, m meta, id count.Identity, floats []sample
 	}
 }
 
-// scrapesOf are the samples of a series as a counter that rests.
-func scrapesOf(s *samples.Series) []samples.Float {
+// scrapesOf are the samples of a series as a counter that rests. Where it tells
+// whether a scrape succeeded, only of those that did.
+func scrapesOf(f *feed, s *samples.Series) []samples.Float {
 	out := make([]samples.Float, 0, len(s.Floats)+len(s.Histograms))
-	for _, f := range s.Floats {
-		out = append(out, samples.Float{Millis: f.Millis})
+	for _, v := range s.Floats {
+		if f.what != feedScrapes || v.Value == 1 {
+			out = append(out, samples.Float{Millis: v.Millis})
+		}
 	}
 	for _, h := range s.Histograms {
 		out = append(out, samples.Float{Millis: h.Millis})
@@ -323,6 +326,8 @@ func (c *meanings) of(cat *catalogue.Catalogue, target *target, set labels.Label
 		m.bad = f.requests && c.failed(f.dialect, set)
 	case feedBad:
 		m.bad = true
+	case feedScrapes:
+		m.ignored = true
 	}
 	return m, true
 }

@@ -42,6 +42,9 @@ func (t *tracked) seen() {
 	for _, b := range []*batch{&t.round.own, &t.round.called, &t.round.exported} {
 		for i := range b.entries {
 			p := b.metas[i].to
+			if b.metas[i].feed.what == feedScrapes {
+				continue // scraped, but it may tell nothing of what is measured
+			}
 			if b == &t.round.own || (b == &t.round.called && !t.dialectKnown()) {
 				p.own.saw(t, b.entries[i].Samples)
 			}
