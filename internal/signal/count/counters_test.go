@@ -21,7 +21,18 @@ var (
 	stable = &lane{false, Beginning{Since: -120_000}}
 )
 
-type sample = samples.Float
+type sample struct {
+	millis int64
+	value  float64
+}
+
+func floats(list []sample) []samples.Float {
+	out := make([]samples.Float, len(list))
+	for i, s := range list {
+		out[i] = samples.Float{Millis: s.millis, Value: s.value}
+	}
+	return out
+}
 
 // row is one series as a test writes it down.
 type row struct {
@@ -44,7 +55,7 @@ func (c *Counters) addAll(rows []row, to int64, out Emit) {
 	for _, r := range rows {
 		entries = append(entries, Entry{
 			Pod: c.Pod(r.pod), Identity: Identity{Process: 1, Scraper: r.scraper, Key: r.key*1000 + r.scraper},
-			Samples: r.samples, Newborn: r.lane.newborn, Beginning: r.lane.Beginning,
+			Samples: floats(r.samples), Newborn: r.lane.newborn, Beginning: r.lane.Beginning,
 		})
 	}
 	c.Add(entries, to, out)
