@@ -121,7 +121,7 @@ func ofRelease(r release.Release, p release.Policy, obs release.Observation) que
 	s := signal.Subject{
 		ID: r.ID, Namespace: r.Workload.Namespace, Workload: r.Workload.Name,
 		Release: r.ReplicaSet.Name, StartedAt: r.StartedAt, Custom: p.Custom, Services: obs.Services,
-		Pods: append(podsOf(obs.Release, release.ArmRelease), podsOf(obs.Stable, release.ArmStable)...),
+		Pods: append(signal.PodsOf(obs.Release, release.ArmRelease), signal.PodsOf(obs.Stable, release.ArmStable)...),
 	}
 	if r.Previous != nil {
 		s.Stable = r.Previous.Name
@@ -138,7 +138,7 @@ func (s *signals) ofWorkload(ctx context.Context, namespace, workload string) (q
 	q := question{workload: r.Workload, subject: signal.Subject{
 		ID:        release.NewID(s.cluster, r.Workload.UID, r.Current.UID),
 		Namespace: namespace, Workload: workload, Stable: r.Current.Name, StartedAt: r.Current.CreatedAt,
-		Custom: policy.Custom, Services: obs.Services, Pods: podsOf(obs.Stable, release.ArmStable),
+		Custom: policy.Custom, Services: obs.Services, Pods: signal.PodsOf(obs.Stable, release.ArmStable),
 	}}
 	for _, fault := range faults {
 		q.notes = append(q.notes, fmt.Sprintf("An annotation cannot be read: %v.", fault))
@@ -147,17 +147,4 @@ func (s *signals) ofWorkload(ctx context.Context, namespace, workload string) (q
 		q.notes = append(q.notes, fmt.Sprintf("Policy %q ignores this workload: its releases are not judged.", policy.Name))
 	}
 	return q, nil
-}
-
-// podsOf are the pods of an arm as the source needs them.
-func podsOf(arm release.ArmState, name release.Arm) []signal.Pod {
-	out := make([]signal.Pod, 0, len(arm.Pods))
-	for _, p := range arm.Pods {
-		known := signal.Pod{Name: p.Name, IP: p.IP, Arm: name, CreatedAt: p.CreatedAt}
-		if p.ReadyAt != nil {
-			known.ReadyAt = *p.ReadyAt
-		}
-		out = append(out, known)
-	}
-	return out
 }

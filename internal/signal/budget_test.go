@@ -224,6 +224,21 @@ func TestPodsMayBeNamedByTheAddressTheyAreScrapedAt(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatWasAnotherPodsBeforeIsNotCountedForThisOne(t *testing.T) {
+	s := newStore()
+	for at, v := epoch.Add(-time.Minute), 0.0; at.Before(epoch.Add(2 * time.Minute)); at = at.Add(5 * time.Second) {
+		if v += 10; at.Equal(epoch.Add(65 * time.Second)) {
+			v = 10 // another process has the address now
+		}
+		s.put(at, v, "__name__=http_requests_total", "code=200", "instance=10.0.0.2:8080", "job=static")
+	}
+	sub := worldSubject()
+	sub.Pods = []Pod{{Name: newPod, IP: "10.0.0.2", Arm: release.ArmRelease, CreatedAt: epoch.Add(62 * time.Second)}}
+	if rel, _ := totals(readAll(t, s, sub)); rel.Total != 110 {
+		t.Errorf("counted %+v, want 110", rel)
+	}
+}
+
 func TestAMetricThatIsDeclaredAGaugeIsNotCounted(t *testing.T) {
 	s := newStore()
 	withRequests(s)

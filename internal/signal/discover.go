@@ -7,9 +7,9 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/watchtower-verify/watchtower/internal/promql"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
-	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // While nothing is found every read looks again, later every few reads: what

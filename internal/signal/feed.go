@@ -1,9 +1,9 @@
 package signal
 
 import (
+	"github.com/watchtower-verify/watchtower/internal/promql"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/signal/count"
-	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // what a feed brings.

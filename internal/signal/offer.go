@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/promql"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 )
 
 // offered takes note of a series that an arm's pods export, or that an exporter

@@ -6,8 +6,8 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/promql"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 )
 
 func TestPodsAreFoundByTheNameTheirReplicaSetGaveThem(t *testing.T) {

@@ -31,8 +31,9 @@ func (t *tracked) quantities(pods []*pod, rd *Reading, k int) {
 	add(release.SignalLatencyMean, t.feeding(feedSum) && t.feeding(feedCount), func(p *pod) release.Measure {
 		return release.Measure{Sum: p.at(t, columnSum, k) / t.perSecond(), Weight: p.at(t, columnCount, k)}
 	})
-	add(release.SignalThroughput, requests && t.feeding(feedReady), func(p *pod) release.Measure {
-		return release.Measure{Sum: t.served(p, k), Weight: seconds * p.readiness(k)}
+	ready := t.readiness()
+	add(release.SignalThroughput, requests && ready != nil, func(p *pod) release.Measure {
+		return release.Measure{Sum: t.served(p, k), Weight: seconds * ready(p, k)}
 	})
 	add(release.SignalCPU, t.feeding(feedCPU), func(p *pod) release.Measure { return p.cpu(t, requests, seconds, k) })
 	add(release.SignalMemory, t.feeding(feedMemory), func(p *pod) release.Measure {
@@ -78,6 +79,26 @@ func (t *tracked) served(p *pod, k int) float64 {
 		n += p.at(t, columnOf(viewServer, int32(s)), k)
 	}
 	return n
+}
+
+// readiness returns what tells for how much of a tick a pod was ready: an exporter
+// or, without one, what Kubernetes says of the pods that are there now; nil where
+// nobody does.
+func (t *tracked) readiness() func(*pod, int) float64 {
+	if t.feeding(feedReady) {
+		return (*pod).readiness
+	}
+	if len(t.known) == 0 {
+		return nil
+	}
+	return func(p *pod, k int) float64 {
+		known := t.known[p.name]
+		if known.ReadyAt.IsZero() {
+			return 0
+		}
+		end := t.pos + int64(k+1)*t.tick
+		return math.Min(math.Max(float64(end-millis(known.ReadyAt))/float64(t.tick), 0), 1)
+	}
 }
 
 // readiness is for how much of a tick a pod was ready. Between two samples it is

@@ -107,6 +107,17 @@ func TestThroughputIsRequestsOverReadySeconds(t *testing.T) {
 	}
 }
 
+func TestWithoutAnExporterKubernetesTellsWhichPodsAreReady(t *testing.T) {
+	s := newStore()
+	withRequests(s)
+	sub := worldSubject()
+	sub.Pods = []Pod{{Name: oldPod, Arm: release.ArmStable, ReadyAt: epoch.Add(-time.Hour)}, {Name: newPod, Arm: release.ArmRelease, ReadyAt: epoch.Add(time.Minute)}}
+	rel, stable := quantityOf(t, readAll(t, s, sub), release.SignalThroughput)
+	if stable.Sum != 240 || stable.Weight != 120 || rel.Weight != 60 {
+		t.Errorf("release %+v, stable %+v", rel, stable)
+	}
+}
+
 func TestAReadyPodThatFinishesNothingHasExposureAndNoRequests(t *testing.T) {
 	s := newStore()
 	s.scrapes(oldPod, 10, "__name__=http_requests_total", "code=200", "pod="+oldPod, "namespace=shop")

@@ -3,8 +3,8 @@ package signal
 import (
 	"slices"
 
-	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/promql"
+	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 )
 
 // settle makes the feeds of what was found. Feeds that stay the same go on where

@@ -44,6 +44,19 @@ type Pod struct {
 	ReadyAt   time.Time // since when it is ready; zero while it is not
 }
 
+// PodsOf are the pods of an arm as Kubernetes shows them.
+func PodsOf(state release.ArmState, arm release.Arm) []Pod {
+	out := make([]Pod, 0, len(state.Pods))
+	for _, p := range state.Pods {
+		known := Pod{Name: p.Name, IP: p.IP, Arm: arm, CreatedAt: p.CreatedAt}
+		if p.ReadyAt != nil {
+			known.ReadyAt = *p.ReadyAt
+		}
+		out = append(out, known)
+	}
+	return out
+}
+
 // Arm is what one arm's pods did in a tick, together and each.
 type Arm struct {
 	release.Count

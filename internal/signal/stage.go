@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -226,6 +227,9 @@ func (target *target) pod(name string) *pod {
 // stageSeries keeps one series.
 func (r *Reader) stageSeries(target *target, p *pod, s *samples.Series) {
 	f, t := target.feed, target.t
+	if r.cat.Pods[max(f.form, 0)].Address != "" && f.form >= 0 {
+		s = t.since(p, s)
+	}
 	f.known = true
 	if f.gauge() {
 		t.round.gauges = append(t.round.gauges, gauge{f, p, identityOf(f, s.Labels), s.Floats})
@@ -250,6 +254,18 @@ func (r *Reader) stageSeries(target *target, p *pod, s *samples.Series) {
 		}
 	}
 	t.add(target, m, identityOf(f, s.Labels), s.Floats, false)
+}
+
+// since is a series without what was scraped at the pod's address before the pod
+// was there: it was another's.
+func (t *tracked) since(p *pod, s *samples.Series) *samples.Series {
+	born := millis(t.known[p.name].CreatedAt)
+	old := func(at int64) bool { return at <= born }
+	return &samples.Series{
+		Labels:     s.Labels,
+		Floats:     slices.DeleteFunc(slices.Clone(s.Floats), func(f samples.Float) bool { return old(f.Millis) }),
+		Histograms: slices.DeleteFunc(slices.Clone(s.Histograms), func(h samples.Histogram) bool { return old(h.Millis) }),
+	}
 }
 
 // add keeps the samples of one counter.

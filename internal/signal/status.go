@@ -223,8 +223,10 @@ func (v *survey) quantity(name string, unit release.Unit, w what, from catalogue
 	s.Measured = ok && q.Release.Weight+q.Stable.Weight > 0
 	o, found := v.t.resources[from]
 	switch {
-	case found && !s.Measured && name == release.SignalThroughput:
+	case name == release.SignalThroughput && !v.t.dialectKnown():
 		s.Why = "no requests are counted by the pods"
+	case name == release.SignalThroughput && s.Measured && !found:
+		s.Why = words + ", by what Kubernetes says of the pods"
 	case found:
 		s.Why = words + ", from " + o.resource.Metric
 	default:

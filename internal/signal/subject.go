@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/watchtower-verify/watchtower/internal/promql"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/signal/count"
-	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // armIndex is an arm as an index.
@@ -50,6 +50,7 @@ type tracked struct {
 	called   *count.Counters // what callers export
 	exported *count.Counters // what the cluster's exporters tell of the pods
 	pods     map[string]*pod
+	known    map[string]Pod          // that Kubernetes has told of, by name
 	shapes   map[uint64]*nativeShape // of native histograms, by series
 	schema   [viewCount]int8         // to which they are merged down
 
@@ -175,7 +176,9 @@ func (t *tracked) setPods(s Subject) {
 	for a := range t.arms {
 		clear(t.arms[a].owner.ips)
 	}
+	t.known = make(map[string]Pod, len(s.Pods))
 	for _, p := range s.Pods {
+		t.known[p.Name] = p
 		for a := range armCount {
 			o := &t.arms[a].owner
 			if !t.arms[a].exists || !t.has(a, p) {
@@ -207,7 +210,8 @@ func (t *tracked) pruneNamed() {
 		maps.DeleteFunc(t.arms[a].owner.named, func(name string, _ bool) bool {
 			p := t.pods[name]
 			gone := p == nil || p.own.newest < t.pos-t.look
-			return gone && !slices.ContainsFunc(t.subject.Pods, func(k Pod) bool { return k.Name == name })
+			_, exists := t.known[name]
+			return gone && !exists
 		})
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/watchtower-verify/watchtower/internal/promql"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
-	"github.com/watchtower-verify/watchtower/internal/promql"
 )
 
 // Survey tells what would be measured of a subject and why, with what was counted

@@ -67,21 +67,8 @@ func (t *verification) subject() signal.Subject {
 		s.Stable = t.release.Previous.Name
 	}
 	s.Services = t.obs.Services
-	s.Pods = append(podsOf(t.obs.Release, release.ArmRelease), podsOf(t.obs.Stable, release.ArmStable)...)
+	s.Pods = append(signal.PodsOf(t.obs.Release, release.ArmRelease), signal.PodsOf(t.obs.Stable, release.ArmStable)...)
 	return s
-}
-
-// podsOf are the pods of an arm as Kubernetes knows them.
-func podsOf(arm release.ArmState, name release.Arm) []signal.Pod {
-	out := make([]signal.Pod, 0, len(arm.Pods))
-	for _, p := range arm.Pods {
-		known := signal.Pod{Name: p.Name, IP: p.IP, Arm: name, CreatedAt: p.CreatedAt}
-		if p.ReadyAt != nil {
-			known.ReadyAt = *p.ReadyAt
-		}
-		out = append(out, known)
-	}
-	return out
 }
 
 // take feeds what a read gave to the judge, tick by tick.
