@@ -108,7 +108,7 @@ func startPrometheus(binary, dir, fleetAddr string, targets int) (string, *exec.
 	}
 	addr := l.Addr().String()
 	_ = l.Close()
-	cmd := exec.Command(binary, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=error")
+	cmd := exec.CommandContext(context.Background(), binary, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=error")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -116,15 +116,25 @@ func startPrometheus(binary, dir, fleetAddr string, targets int) (string, *exec.
 	}
 	url := "http://" + addr
 	for range 100 {
-		if resp, err := http.Get(url + "/-/ready"); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return url, cmd, nil
-			}
+		if ready(url) {
+			return url, cmd, nil
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
 	return "", nil, errors.New("prometheus was not ready in time")
+}
+
+func ready(url string) bool {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url+"/-/ready", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // measure reads ticks of n releases that began some ticks ago, the newest last,

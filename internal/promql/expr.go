@@ -34,7 +34,7 @@ func ParseVector(text string) (Expr, error) {
 		}
 		v, ok := node.(*parser.VectorSelector)
 		if !ok || fault != nil {
-			return nil
+			return fault
 		}
 		switch {
 		case v.Timestamp != nil || v.StartOrEnd != 0:

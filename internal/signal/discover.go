@@ -24,7 +24,7 @@ const (
 func (r *Reader) discover(ctx context.Context, all []*tracked) {
 	var lacking []*tracked
 	for _, t := range all {
-		if !t.behind() || !t.lacking(r.cat) {
+		if !t.behind() || !t.lacking() {
 			continue
 		}
 		t.attempts++
@@ -42,7 +42,7 @@ func (r *Reader) discover(ctx context.Context, all []*tracked) {
 // lacking reports whether something of the subject is still to be found. What
 // callers and exporters tell is looked for as long as other things are, and a
 // few times in any case.
-func (t *tracked) lacking(cat *catalogue.Catalogue) bool {
+func (t *tracked) lacking() bool {
 	if t.lackingDialect() || t.attempts < 2 {
 		return true
 	}

@@ -100,7 +100,7 @@ func (a *Arm) add(pod string, n release.Count) {
 	if n == (release.Count{}) {
 		return
 	}
-	a.Count = a.Count.Add(n)
+	a.Count = a.Add(n)
 	if pod != "" {
 		a.Pods[pod] = n
 	}

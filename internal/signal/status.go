@@ -120,9 +120,9 @@ func (v *survey) signals() []release.SignalStatus {
 		})
 	}
 	out = append(out,
-		v.quantity(release.SignalThroughput, release.UnitPerSecond, feedReady, catalogue.ResourceReady, "requests per second and ready pod"),
-		v.quantity(release.SignalCPU, v.cpuUnit(), feedCPU, catalogue.ResourceCPU, v.cpuWords()),
-		v.quantity(release.SignalMemory, release.UnitBytes, feedMemory, catalogue.ResourceMemory, "working set per pod"),
+		v.quantity(release.SignalThroughput, release.UnitPerSecond, catalogue.ResourceReady, "requests per second and ready pod"),
+		v.quantity(release.SignalCPU, v.cpuUnit(), catalogue.ResourceCPU, v.cpuWords()),
+		v.quantity(release.SignalMemory, release.UnitBytes, catalogue.ResourceMemory, "working set per pod"),
 		v.restarts())
 	for i := range t.custom {
 		out = append(out, v.custom(i))
@@ -217,7 +217,7 @@ func (v *survey) histogramWords(w view, pair *LatencyPair) string {
 	return ""
 }
 
-func (v *survey) quantity(name string, unit release.Unit, w what, from catalogue.ResourceSignal, words string) release.SignalStatus {
+func (v *survey) quantity(name string, unit release.Unit, from catalogue.ResourceSignal, words string) release.SignalStatus {
 	s := release.SignalStatus{Signal: name, Unit: unit}
 	q, ok := v.sums.quantities[name]
 	s.Measured = ok && q.Release.Weight+q.Stable.Weight > 0

@@ -87,8 +87,8 @@ type arm struct {
 type offer struct {
 	form int // labels that name the pod
 	// In which forms the requests and the latencies stand.
-	requests, requestsNative   bool
-	classic, native, sum, noLe bool
+	requests, requestsNative bool
+	classic, native, sum     bool
 }
 
 // callers is what is known of what callers count of the workload.

@@ -126,9 +126,10 @@ func (d *Dialect) Describes(w Workload) func(labels.Labels) bool {
 		for i, f := range all {
 			about := &d.About[i]
 			value := set.Get(about.Label)
-			if !anyMatches(f.anywhere, value) && !(anyMatches(f.near, value) && about.callerIn(set, w.Namespace)) {
-				return false
+			if anyMatches(f.anywhere, value) || anyMatches(f.near, value) && about.callerIn(set, w.Namespace) {
+				continue
 			}
+			return false
 		}
 		return true
 	}

@@ -151,7 +151,7 @@ func (l *loader) catalogue() (*Catalogue, Faults) {
 	if len(l.faults) > 0 {
 		return nil, l.faults
 	}
-	last := mark{file: l.document.name, line: 1, column: 1}
+	last := mark{file: l.name, line: 1, column: 1}
 	if len(c.Dialects) == 0 {
 		return nil, Faults{last.fault("no file names a dialect")}
 	}
