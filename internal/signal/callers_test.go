@@ -138,3 +138,20 @@ func TestCallersThatAreScrapedBeforeThePodsMakeNoBirths(t *testing.T) {
 		t.Errorf("counted %+v of a pod that is not new", stable)
 	}
 }
+
+// Two conventions may use one metric and name the workload by different labels.
+func TestCallersOfTwoReleasesMaySpeakDifferentDialectsOfOneMetric(t *testing.T) {
+	s := newStore()
+	service := "shop-web-80@kubernetes"
+	s.calls(3, "__name__=traefik_service_requests_total", "code=200", "service="+service)
+	s.calls(5, "__name__=traefik_service_requests_total", "code=500", "service=traefik", "exported_service=shop-api-80@kubernetes")
+	web, api := worldSubject(), worldSubject()
+	api.ID, api.Workload, api.Release, api.Stable = "r2", "api", "api-new", "api-stable"
+	res := newTestReader(t, s).Read(t.Context(), epoch.Add(8*testTick), []Subject{web, api})
+	if rel, _ := callerTotals(res["r1"]); rel.Count != (release.Count{Total: 72}) {
+		t.Errorf("of web %+v", rel)
+	}
+	if rel, _ := callerTotals(res["r2"]); rel.Count != (release.Count{Total: 120, Bad: 120}) {
+		t.Errorf("of api %+v", rel)
+	}
+}

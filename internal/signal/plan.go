@@ -47,6 +47,9 @@ type questionKey struct {
 	regular bool // only the newest tick; others would widen the window
 	users   bool // the user's own
 	gauge   bool
+	// callers is the dialect of what callers count: it says how series name a
+	// workload, and dialects may share a metric.
+	callers *catalogue.Dialect
 }
 
 // plan makes the questions that bring the members to a boundary. Those that the
@@ -70,7 +73,10 @@ func (r *Reader) plan(members []*tracked, to int64) []question {
 			}
 			regular := f.begun && t.pos == to-t.tick
 			exact := regular && t.knowsPods(f)
-			key := questionKey{f.text(), f.form, exact, regular, f.what >= feedBad, f.what == feedGauge}
+			key := questionKey{text: f.text(), form: f.form, exact: exact, regular: regular, users: f.what >= feedBad, gauge: f.what == feedGauge}
+			if f.form == formCallers {
+				key.callers = f.dialect
+			}
 			g := groups[key]
 			if g == nil {
 				g = &question{questionKey: key, from: from, to: to, step: t.tick}
@@ -240,7 +246,7 @@ func (r *Reader) narrow(q question) ([]*labels.Matcher, bool) {
 				about = append(about, target.t.workload())
 			}
 		}
-		ms := q.targets[0].feed.dialect.AboutMatchers(about)
+		ms := q.callers.AboutMatchers(about)
 		return ms, len(ms) > 0
 	}
 	owners := make([]*owner, len(q.targets))

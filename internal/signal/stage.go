@@ -137,7 +137,7 @@ func (a answer) finder(cat *catalogue.Catalogue) func(labels.Labels, func(*targe
 
 // calleeFinder finds the subjects that series of callers are about.
 func (a answer) calleeFinder() func(labels.Labels, func(*target, *pod)) {
-	d := a.targets[0].feed.dialect
+	d := a.callers
 	type about func(labels.Labels) bool
 	tests := make([]about, len(a.targets))
 	for i, target := range a.targets {
