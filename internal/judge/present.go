@@ -10,8 +10,14 @@ import (
 // than that of their sum alone.
 const commonBad = 0.05
 
-// maxStrata bounds the state; more are taken together.
-const maxStrata = 32
+const (
+	// maxStrata bounds the state; with more, routes are not told apart.
+	maxStrata = 32
+	// A stratum of which so large a share failed is no route but where failures are
+	// filed (an error page, requests that failed before they were routed): whether a
+	// request is in it says how it ended.
+	failureBucket = 0.5
+)
 
 // present is the test of the release against the stable arm, tick by tick while
 // both have requests.
@@ -21,11 +27,24 @@ type present struct {
 	// share of traffic that changes does not bend it.
 	release, stable release.Count
 	above, below    float64
-	past            []release.Count // of the stable arm, by stratum
+	past            []pastStratum
+	failures        bool // bad requests are failures, which may be filed apart
 }
 
-func newPresent() present {
-	return present{bet: newWealth(len(betShares), firstShareHarm), count: newWealth(len(effectSteps), firstShareHarm)}
+// pastStratum is what was seen of a stratum before: of the stable arm, and of both.
+type pastStratum struct{ stable, both release.Count }
+
+// apart reports whether the stratum's own shares tell nothing: it holds failures
+// by what they are, or the stable arm has no requests there. Its bad ones are then
+// expected as if its requests were divided like all others. It depends on the past
+// only, never on how this tick's requests ended.
+func (p *present) apart(i int) bool {
+	seen := p.past[i]
+	return p.failures && seen.both.Total > 0 && (seen.stable.Total == 0 || seen.both.Ratio() >= failureBucket)
+}
+
+func newPresent(failures bool) present {
+	return present{bet: newWealth(len(betShares), firstShareHarm), count: newWealth(len(effectSteps), firstShareHarm), failures: failures}
 }
 
 // step plays one tick. guess is the stable arm's proportion as expected from
@@ -38,20 +57,25 @@ func (p *present) step(c, s release.Count, strata []Stratum, r0, guess, phi floa
 		strata = []Stratum{{c, s}}
 	}
 	for len(p.past) < len(strata) {
-		p.past = append(p.past, release.Count{})
+		p.past = append(p.past, pastStratum{})
 	}
+	all := float64(c.Total) / float64(c.Total+s.Total)
 	var inc, sum [maxExperts]float64
 	var seen, null, bad float64
 	for i, k := range strata {
 		c, s := sane(k.Release), sane(k.Stable)
 		nc, fc, ns, fs := float64(c.Total), float64(c.Bad), float64(s.Total), float64(s.Bad)
-		if nc == 0 || ns == 0 {
-			p.past[i] = p.past[i].Add(s)
+		rho, apart := nc/(nc+ns), len(strata) > 1 && p.apart(i)
+		if apart {
+			rho = all
+		}
+		guess := p.guess(i, len(strata), guess)
+		p.past[i] = pastStratum{p.past[i].stable.Add(s), p.past[i].both.Add(c).Add(s)}
+		if nc+ns == 0 || (nc == 0 || ns == 0) && !apart {
 			continue // one arm alone tells nothing
 		}
-		rho := nc / (nc + ns)
-		p.above += fc * ns / (nc + ns)
-		p.below += fs * nc / (nc + ns)
+		p.above += fc * (1 - rho)
+		p.below += fs * rho
 		// Given the sums of bad ones of each stratum the expectation of the release's
 		// part of all of them is the sum of the strata's, however these depend on one
 		// another.
@@ -59,15 +83,14 @@ func (p *present) step(c, s release.Count, strata []Stratum, r0, guess, phi floa
 		null += (fc + fs) * Share(rho, r0)
 		bad += fc + fs
 		inc = [maxExperts]float64{}
-		if g := p.guess(i, len(strata), guess); g >= commonBad {
-			proportionIncrements(&inc, planeFor(r0, g), effectSteps[:], nc, fc, ns, fs, g, 1/phi)
+		if guess >= commonBad && !apart {
+			proportionIncrements(&inc, planeFor(r0, guess), effectSteps[:], nc, fc, ns, fs, guess, 1/phi)
 		} else if fc+fs > 0 {
 			conditionalIncrements(&inc, fc, fs, rho, r0, 1/phi)
 		}
 		for j := range sum {
 			sum[j] += inc[j]
 		}
-		p.past[i] = p.past[i].Add(s)
 	}
 	if bad > 0 {
 		betIncrements(&inc, seen/bad, null/bad)
@@ -85,7 +108,7 @@ func (p *present) guess(i, strata int, all float64) float64 {
 		return all
 	}
 	const hold = 50
-	own := p.past[i]
+	own := p.past[i].stable
 	g := (float64(own.Bad) + hold*all) / (float64(own.Total) + hold)
 	return math.Min(g, 1-1e-3)
 }

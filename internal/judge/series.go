@@ -2,6 +2,7 @@ package judge
 
 import (
 	"math"
+	"strings"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -33,7 +34,7 @@ func newSeries(cfg Config, s Signal, weight float64) *series {
 	out := &series{
 		head: head{s.Name, weight, s.Required}, r0: r0,
 		baseline: newBaseline(s.History, r0),
-		present:  newPresent(),
+		present:  newPresent(strings.HasPrefix(s.Name, release.SignalErrorRatio)),
 		past:     newPast(),
 		pods:     newPods(),
 		// The release's ticks are the ones that may change for good.

@@ -12,9 +12,9 @@ import (
 type route struct{ release, stable, bad, badRelease float64 }
 
 // playRoutes plays ticks of several routes, told apart or not.
-func playRoutes(seed uint64, apart bool, routes ...route) *Judge {
+func playRoutes(seed uint64, signal string, apart bool, routes ...route) *Judge {
 	a := newArrivals(seed)
-	j := New(standard(0.001), []Signal{{Name: "errors", Weight: 1, Required: true}})
+	j := New(standard(0.001), []Signal{{Name: signal, Weight: 1, Required: true}})
 	for k := range 180 {
 		var t Tick
 		for _, r := range routes {
@@ -24,7 +24,7 @@ func playRoutes(seed uint64, apart bool, routes ...route) *Judge {
 				t.Strata = append(t.Strata, st)
 			}
 		}
-		j.Step(epoch.Add(time.Duration(k)*tickLength), map[string]Tick{"errors": t})
+		j.Step(epoch.Add(time.Duration(k)*tickLength), map[string]Tick{signal: t})
 	}
 	return j
 }
@@ -40,16 +40,20 @@ func regressions(n int, play func(seed uint64) *Judge) int {
 }
 
 func TestAShiftOfTrafficBetweenRoutesIsNoEvidence(t *testing.T) {
-	for name, routes := range map[string][]route{
-		"to a route that fails more often":               {{40, 100, .002, .002}, {60, 20, .05, .05}},
-		"to a route most of whose requests are slow":     {{40, 100, .1, .1}, {60, 20, .7, .7}},
-		"and one route that only one of the arms serves": {{40, 100, .002, .002}, {60, 0, .05, .05}},
+	for name, c := range map[string]struct {
+		signal string
+		routes []route
+	}{
+		"to a route that fails more often":           {release.SignalErrorRatio, []route{{40, 100, .002, .002}, {60, 20, .05, .05}}},
+		"to a route a third of whose requests fail":  {release.SignalErrorRatio, []route{{40, 100, .01, .01}, {60, 20, .33, .33}}},
+		"to a route most of whose requests are slow": {release.SignalLatencyP50, []route{{40, 100, .1, .1}, {60, 20, .7, .7}}},
+		"to a slow route that only the release has":  {release.SignalLatencyP50, []route{{40, 100, .1, .1}, {60, 0, .7, .7}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if n := regressions(100, func(seed uint64) *Judge { return playRoutes(seed, true, routes...) }); n > 0 {
+			if n := regressions(100, func(seed uint64) *Judge { return playRoutes(seed, c.signal, true, c.routes...) }); n > 0 {
 				t.Errorf("%d of 100 were called regressed", n)
 			}
-			if n := regressions(20, func(seed uint64) *Judge { return playRoutes(seed, false, routes...) }); n < 15 {
+			if n := regressions(20, func(seed uint64) *Judge { return playRoutes(seed, c.signal, false, c.routes...) }); n < 15 {
 				t.Errorf("taken together only %d of 20 are: the test is too tame", n)
 			}
 		})
@@ -64,12 +68,29 @@ func TestARegressionOfOneRouteIsFoundAsWellWithItAsWithout(t *testing.T) {
 		"of all routes, with many bad": {{30, 100, .1, .2}, {5, 20, .1, .2}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			with := regressions(40, func(seed uint64) *Judge { return playRoutes(seed, true, routes...) })
-			without := regressions(40, func(seed uint64) *Judge { return playRoutes(seed, false, routes...) })
+			with := regressions(40, func(seed uint64) *Judge { return playRoutes(seed, release.SignalErrorRatio, true, routes...) })
+			without := regressions(40, func(seed uint64) *Judge { return playRoutes(seed, release.SignalErrorRatio, false, routes...) })
 			if with < 38 || with+2 < without {
 				t.Errorf("found %d of 40 told apart, %d taken together", with, without)
 			}
 		})
+	}
+}
+
+// A request that fails before it is routed, or ends on an error page, has another
+// route than its like that succeed.
+func TestFailuresThatAreFiledUnderARouteOfTheirOwnAreFound(t *testing.T) {
+	for name, routes := range map[string][]route{
+		"which the stable pods never had":  {{30, 100, 0, 0}, {2, 0, 1, 1}},
+		"which the stable pods had seldom": {{30, 100, 0, 0}, {2, 0.2, 1, 1}},
+	} {
+		if n := regressions(40, func(seed uint64) *Judge { return playRoutes(seed, release.SignalErrorRatio, true, routes...) }); n < 39 {
+			t.Errorf("%s: found %d of 40", name, n)
+		}
+	}
+	even := []route{{30, 100, .001, .001}, {0.3, 1, 1, 1}}
+	if n := regressions(100, func(seed uint64) *Judge { return playRoutes(seed, release.SignalErrorRatio, true, even...) }); n > 0 {
+		t.Errorf("as many as the traffic has it: %d of 100 were called regressed", n)
 	}
 }
 
