@@ -24,6 +24,17 @@
 // is that of both proportions against their projection onto the null
 // (proportionIncrements), which knows more than the sum alone does.
 //
+// With strata (routes) the null's expectation of the release's part of all bad
+// requests is Σ F_k θ_k(r0) / Σ F_k, F_k being the bad requests of stratum k: by
+// linearity it holds however strata depend on one another, so the bet stays fair;
+// the likelihood ratios of the strata are multiplied. A stratum that holds failures
+// by what they are (half of it failed) is expected by the share of all requests.
+//
+// # Quantities
+//
+// A quantity (seconds per request, bytes per pod) is compared by
+// z = tanh(2 ln(c/(r0 s))); see quantity.
+//
 // # Against history
 //
 // In ticks in which the stable arm has no requests (the old pods are gone, or
