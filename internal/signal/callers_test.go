@@ -2,6 +2,7 @@ package signal
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -72,6 +73,24 @@ func TestCallersThatNameThePodTellTheArmsApart(t *testing.T) {
 	}
 	if stable.Count != (release.Count{Total: 24 * 4}) {
 		t.Errorf("stable %+v", stable)
+	}
+}
+
+func TestAPodThatIsGoneIsStillKnownByItsAddressWhereThePastIsCounted(t *testing.T) {
+	s := newStore()
+	s.calls(4, "__name__=http_client_request_duration_seconds_count", "http_response_status_code=200", "server_address=10.0.0.1")
+	sub := atEnd(worldSubject())
+	sub.Pods = []Pod{{Name: oldPod, IP: "10.0.0.1", Arm: release.ArmStable, GoneAt: epoch.Add(8*testTick + time.Second)}}
+	r := newTestReader(t, s)
+	history := r.History(t.Context(), []Subject{sub}, testTick*4)["r1"]
+	if _, stable := callerTotals(history); stable.Total != 12*4 {
+		t.Errorf("the past holds %+v", stable)
+	}
+	sub.StartedAt = epoch.Add(time.Second)
+	sub.Pods[0].GoneAt = epoch.Add(-5 * time.Minute)
+	rel, stable := callerTotals(newTestReader(t, s).Read(t.Context(), epoch.Add(8*testTick), []Subject{sub})["r1"])
+	if rel.Total+stable.Total != 0 {
+		t.Errorf("long after it was gone its address counts %+v and %+v", rel, stable)
 	}
 }
 

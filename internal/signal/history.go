@@ -20,6 +20,7 @@ func (r *Reader) History(ctx context.Context, subjects []Subject, length time.Du
 		end := firstTick(s.StartedAt, r.tick)
 		t := r.newTracked(s, true, end-ticks*r.tick)
 		t.until = end
+		t.setPods(s)
 		all = append(all, t)
 	}
 	sortTracked(all)

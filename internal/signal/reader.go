@@ -102,11 +102,8 @@ func (r *Reader) Read(ctx context.Context, at time.Time, subjects []Subject) map
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	to := floorTo(millis(at)-r.opt.Lag.Milliseconds(), r.tick)
-	all := r.track(subjects)
+	all := r.track(subjects, to)
 	out := make(map[release.ID]Result, len(all))
-	for _, t := range all {
-		t.until = to
-	}
 	r.run(ctx, all)
 	for _, t := range all {
 		out[t.subject.ID] = r.result(t)
@@ -122,7 +119,7 @@ func (r *Reader) Forget(id release.ID) {
 }
 
 // track returns the states of the subjects, in a stable order.
-func (r *Reader) track(subjects []Subject) []*tracked {
+func (r *Reader) track(subjects []Subject, until int64) []*tracked {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	seen := make(map[release.ID]bool, len(subjects))
@@ -138,11 +135,10 @@ func (r *Reader) track(subjects []Subject) []*tracked {
 			t = r.newTracked(s, false, firstTick(s.StartedAt, r.tick))
 			r.live[s.ID] = t
 		case !t.sameCustom(s):
-			t.setPods(s)
 			t.setCustom(s)
-		default:
-			t.setPods(s)
 		}
+		t.until = until
+		t.setPods(s)
 		t.err = nil
 		all = append(all, t)
 	}

@@ -42,6 +42,9 @@ type Pod struct {
 	Arm       release.Arm // ArmRelease or ArmStable; "" to go by the name
 	CreatedAt time.Time
 	ReadyAt   time.Time // since when it is ready; zero while it is not
+	// GoneAt is when it was found to be gone; zero while it exists. Its address may
+	// be another's soon.
+	GoneAt time.Time
 }
 
 // PodsOf are the pods of an arm as Kubernetes shows them.

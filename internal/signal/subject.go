@@ -184,8 +184,14 @@ func (t *tracked) setPods(s Subject) {
 			if !t.arms[a].exists || !t.has(a, p) {
 				continue
 			}
+			if !p.GoneAt.IsZero() && t.until > millis(p.GoneAt)+t.look {
+				continue // nothing of it is still to come, and its address may be another's
+			}
 			o.named[p.Name] = true
-			if p.IP != "" {
+			if p.IP == "" {
+				continue
+			}
+			if other, ok := t.known[o.ips[p.IP]]; !ok || !other.CreatedAt.After(p.CreatedAt) {
 				o.ips[p.IP] = p.Name
 			}
 		}
@@ -210,8 +216,8 @@ func (t *tracked) pruneNamed() {
 		maps.DeleteFunc(t.arms[a].owner.named, func(name string, _ bool) bool {
 			p := t.pods[name]
 			gone := p == nil || p.own.newest < t.pos-t.look
-			_, exists := t.known[name]
-			return gone && !exists
+			known, told := t.known[name]
+			return gone && (!told || !known.GoneAt.IsZero())
 		})
 	}
 }
@@ -219,11 +225,12 @@ func (t *tracked) pruneNamed() {
 // workload is how series of callers name the subject.
 func (t *tracked) workload() catalogue.Workload {
 	w := catalogue.Workload{Namespace: t.subject.Namespace, Name: t.subject.Workload, Services: t.subject.Services}
-	for _, p := range t.subject.Pods {
-		if p.IP != "" {
-			w.PodIPs = append(w.PodIPs, p.IP)
+	for a := range t.arms {
+		for ip := range t.arms[a].owner.ips {
+			w.PodIPs = append(w.PodIPs, ip)
 		}
 	}
+	slices.Sort(w.PodIPs)
 	return w
 }
 

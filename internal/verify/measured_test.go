@@ -45,6 +45,22 @@ func TestOnlyFailuresThatThePodsDoNotKnowOfAreHeldAgainstTheReleaseByItsCallers(
 	}
 }
 
+func TestPodsThatAreGoneAreRemembered(t *testing.T) {
+	v := newTestVerification(release.DefaultPolicy())
+	at := time.Unix(2000, 0)
+	ready := at.Add(-time.Minute)
+	v.remember(release.Observation{Stable: release.ArmState{Pods: []release.Pod{{Name: "a", IP: "10.0.0.1", ReadyAt: &ready}}}}, at)
+	v.remember(release.Observation{Stable: release.ArmState{Pods: []release.Pod{{Name: "a", Deleting: true}}}}, at.Add(time.Second))
+	v.remember(release.Observation{Release: release.ArmState{Pods: []release.Pod{{Name: "b"}}}}, at.Add(2*time.Second))
+	want := []signal.Pod{
+		{Name: "a", IP: "10.0.0.1", Arm: release.ArmStable, GoneAt: at.Add(2 * time.Second)},
+		{Name: "b", Arm: release.ArmRelease},
+	}
+	if diff := cmp.Diff(want, v.subject().Pods); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func newTestVerification(p release.Policy) *verification {
 	return newVerification(release.Release{Previous: &release.ReplicaSet{Name: "old"}, StartedAt: time.Unix(1000, 0)}, p, 10*time.Second)
 }

@@ -18,12 +18,16 @@ const saveEvery = 10 * time.Second
 // requests to judge.
 const historyPatience = time.Minute
 
+// observePatience is how long the pods are waited for before the past is read.
+const observePatience = 10 * time.Second
+
 // Tick counts and judges every live release once. The source is read with no
 // lock held, so a slow one delays nothing but the numbers.
 func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 	start := time.Now()
 	defer func() { v.metrics.tickSeconds.Observe(time.Since(start).Seconds()) }()
 
+	v.observeAll(now)
 	v.readHistories(ctx, now)
 	subjects := v.subjects(func(*verification) bool { return true })
 	results := v.source.Read(ctx, now, subjects)
@@ -41,7 +45,7 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 		if res.Err != nil {
 			v.metrics.sourceErrors.WithLabelValues(string(release.ErrorCode(res.Err))).Inc()
 		}
-		v.observe(t)
+		v.observe(t, now)
 		t.take(res, now)
 		v.say(ctx, t, conclude(t, now))
 	}
@@ -50,7 +54,10 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 // readHistories fetches what went before for releases that lack it. A failure
 // is the source's, and leaves the release for the next tick.
 func (v *Verifier) readHistories(ctx context.Context, now time.Time) {
-	lacking := v.subjects(func(t *verification) bool { return !t.historyKnown })
+	// The past by what callers tell is asked for by the pods' addresses.
+	lacking := v.subjects(func(t *verification) bool {
+		return !t.historyKnown && (t.observed || now.Sub(t.release.SeenAt) > observePatience)
+	})
 	byLength := map[time.Duration][]signal.Subject{}
 	v.mu.Lock()
 	for _, s := range lacking {
@@ -103,9 +110,18 @@ func (v *Verifier) subjects(keep func(*verification) bool) []signal.Subject {
 }
 
 // observe refreshes what the cluster shows of a release; v.mu is held.
-func (v *Verifier) observe(t *verification) {
+func (v *Verifier) observe(t *verification, now time.Time) {
 	if obs, ok := v.cluster.Observe(t.release.ID); ok {
-		t.obs, t.observed = obs, true
+		t.remember(obs, now)
+	}
+}
+
+// observeAll refreshes what the cluster shows of all releases.
+func (v *Verifier) observeAll(now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, t := range v.live {
+		v.observe(t, now)
 	}
 }
 
@@ -150,7 +166,7 @@ func (v *Verifier) watchStates(ctx context.Context, now time.Time) {
 			v.finish(ctx, t, *t.ending)
 			continue
 		}
-		v.observe(t)
+		v.observe(t, now)
 		if !t.observed {
 			continue
 		}

@@ -42,6 +42,7 @@ type verification struct {
 
 	obs      release.Observation
 	observed bool
+	pods     map[string]signal.Pod // that were ever observed, by name
 
 	last      release.Verdict  // as last recorded
 	lastSaved time.Time        // when it was
@@ -55,7 +56,7 @@ type pacing struct {
 }
 
 func newVerification(r release.Release, p release.Policy, tick time.Duration) *verification {
-	return &verification{release: r, policy: p, tick: tick, curves: map[string]*curve{}}
+	return &verification{release: r, policy: p, tick: tick, curves: map[string]*curve{}, pods: map[string]signal.Pod{}}
 }
 
 func (t *verification) subject() signal.Subject {
@@ -67,8 +68,38 @@ func (t *verification) subject() signal.Subject {
 		s.Stable = t.release.Previous.Name
 	}
 	s.Services = t.obs.Services
-	s.Pods = append(signal.PodsOf(t.obs.Release, release.ArmRelease), signal.PodsOf(t.obs.Stable, release.ArmStable)...)
+	for _, p := range t.pods {
+		s.Pods = append(s.Pods, p)
+	}
+	slices.SortFunc(s.Pods, func(a, b signal.Pod) int { return strings.Compare(a.Name, b.Name) })
 	return s
+}
+
+// maxPodsRemembered bounds what is kept of pods that are gone.
+const maxPodsRemembered = 1000
+
+// remember keeps the pods of both arms, those that are gone too: their last
+// requests, and what callers tell of them, are still to be counted.
+func (t *verification) remember(obs release.Observation, now time.Time) {
+	t.obs, t.observed = obs, true
+	there := map[string]bool{}
+	for _, p := range append(signal.PodsOf(obs.Release, release.ArmRelease), signal.PodsOf(obs.Stable, release.ArmStable)...) {
+		there[p.Name] = true
+		if old := t.pods[p.Name]; p.IP == "" {
+			p.IP = old.IP // a pod that ends may have lost it
+		}
+		t.pods[p.Name] = p
+	}
+	for name, p := range t.pods {
+		switch {
+		case there[name]:
+		case len(t.pods) > maxPodsRemembered:
+			delete(t.pods, name)
+		case p.GoneAt.IsZero():
+			p.GoneAt, p.ReadyAt = now, time.Time{}
+			t.pods[name] = p
+		}
+	}
 }
 
 // take feeds what a read gave to the judge, tick by tick.
