@@ -39,14 +39,19 @@ type counts struct {
 func fiveHundreds(v string) bool { return strings.HasPrefix(v, "5") }
 
 var counted = map[string]counts{
-	"otel-client":   {"http_client_request_duration_seconds", "error_type", func(v string) bool { return v != "" && !strings.HasPrefix(v, "4") }},
-	"http-client":   {"http_client_requests_total", "code", func(v string) bool { return v == "error" || fiveHundreds(v) }},
-	"grpc-client":   {"grpc_client_handled_total", "grpc_code", func(v string) bool { return v == "Internal" || v == "Unavailable" }},
-	"spring-client": {"http_client_requests_seconds", "outcome", func(v string) bool { return v == "SERVER_ERROR" || v == "UNKNOWN" }},
-	"istio":         {"istio_requests_total", "response_code", fiveHundreds},
-	"linkerd":       {"response_total", "classification", func(v string) bool { return v == "failure" }},
-	"ingress-nginx": {"nginx_ingress_controller_requests", "status", fiveHundreds},
-	"traefik":       {"traefik_service_requests_total", "code", fiveHundreds},
+	"otel-client":         {"http_client_request_duration_seconds", "error_type", func(v string) bool { return v != "" && !strings.HasPrefix(v, "4") }},
+	"http-client":         {"http_client_requests_total", "code", func(v string) bool { return v == "error" || fiveHundreds(v) }},
+	"grpc-client":         {"grpc_client_handled_total", "grpc_code", func(v string) bool { return v == "Internal" || v == "Unavailable" }},
+	"grpc-otel-client":    {"grpc_client_call_duration_seconds", "grpc_status", func(v string) bool { return v == "INTERNAL" || v == "UNAVAILABLE" }},
+	"otel-rpc-client":     {"rpc_client_call_duration_seconds", "rpc_response_status_code", func(v string) bool { return v == "INTERNAL" || v == "UNAVAILABLE" }},
+	"otel-rpc-client-old": {"rpc_client_duration_milliseconds", "rpc_grpc_status_code", func(v string) bool { return v == "13" || v == "14" }},
+	"istio-waypoint":      {"istio_requests_total", "response_code", fiveHundreds},
+	"contour":             {"envoy_cluster_upstream_rq_xx", "envoy_response_code_class", func(v string) bool { return v == "5" }},
+	"spring-client":       {"http_client_requests_seconds", "outcome", func(v string) bool { return v == "SERVER_ERROR" || v == "UNKNOWN" }},
+	"istio":               {"istio_requests_total", "response_code", fiveHundreds},
+	"linkerd":             {"response_total", "classification", func(v string) bool { return v == "failure" }},
+	"ingress-nginx":       {"nginx_ingress_controller_requests", "status", fiveHundreds},
+	"traefik":             {"traefik_service_requests_total", "code", fiveHundreds},
 }
 
 // sum adds up what a page says of requests.
@@ -125,11 +130,16 @@ func TestEveryDialectCountsEveryRequestOnce(t *testing.T) {
 
 func TestACalleeIsNamed(t *testing.T) {
 	for dialect, want := range map[string][]string{
-		"otel-client full":  {`server_address="shop.mall.svc.cluster.local"`, `server_port="80"`, `error_type="*errors.errorString"`, `http_response_status_code=""`},
-		"otel-client short": {`server_address="shop"`},
-		"otel-client pod":   {`server_address="127.0.0.2"`, `server_port="8080"`},
-		"http-client full":  {`http_client_requests_total{code="error",host="shop.mall.svc.cluster.local",method="GET"} 1`},
-		"grpc-client full":  {`grpc_client_handled_total{grpc_code="Unavailable",grpc_method="Home",grpc_service="shop.Shop",grpc_type="unary"} 1`},
+		"otel-client full":        {`server_address="shop.mall.svc.cluster.local"`, `server_port="80"`, `error_type="*errors.errorString"`, `http_response_status_code=""`},
+		"otel-client short":       {`server_address="shop"`},
+		"otel-client pod":         {`server_address="127.0.0.2"`, `server_port="8080"`},
+		"http-client full":        {`http_client_requests_total{code="error",host="shop.mall.svc.cluster.local",method="GET"} 1`},
+		"grpc-client full":        {`grpc_client_handled_total{grpc_code="Unavailable",grpc_method="Home",grpc_service="shop.Shop",grpc_type="unary"} 1`},
+		"grpc-otel-client full":   {`grpc_method="shop.Shop/Home",grpc_status="UNAVAILABLE",grpc_target="dns:///shop.mall.svc.cluster.local:80"`},
+		"otel-rpc-client short":   {`rpc_method="shop.Shop/Home",rpc_response_status_code="UNAVAILABLE",rpc_system_name="grpc",server_address="shop"`},
+		"otel-rpc-client-old pod": {`rpc_grpc_status_code="14",rpc_method="Home",rpc_service="shop.Shop",rpc_system="grpc",server_address="127.0.0.2"`},
+		"istio-waypoint full":     {`reporter="waypoint"`, `destination_workload="shop",destination_workload_namespace="mall"`},
+		"contour full":            {`envoy_cluster_upstream_rq_xx{envoy_cluster_name="mall_shop_80",envoy_response_code_class="5"} 1`},
 		"istio full": {
 			`reporter="source"`, `source_workload="front",source_workload_namespace="town"`,
 			`destination_workload="shop",destination_workload_namespace="mall"`, `response_code="503",response_flags="UC"`,

@@ -59,37 +59,6 @@ func httpClient(page *series.Page, set settings) func(traffic.Answer) {
 	}
 }
 
-// grpcClient is a Go client with the interceptors of go-grpc-middleware. Its
-// series name the service's interface and not who serves it.
-func grpcClient(page *series.Page, _ settings) func(traffic.Answer) {
-	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
-	started := page.Counter("grpc_client_started_total", "Total number of RPCs started on the client.", labels...)
-	handled := page.Counter("grpc_client_handled_total", "Total number of RPCs completed by the client, regardless of success or failure.", append(labels, "grpc_code")...)
-	duration := page.Histogram("grpc_client_handling_seconds", "Histogram of response latency (seconds) of the gRPC until it is finished by the application.", prometheus.DefBuckets, labels...)
-	methods := map[string]string{"/": "Home", "/api/products": "ListProducts", "/api/cart": "GetCart", "/api/checkout": "Checkout"}
-	return func(a traffic.Answer) {
-		values := []string{"unary", "shop.Shop", methods[a.Route.Path]}
-		started.WithLabelValues(values...).Inc()
-		handled.WithLabelValues(append(values, grpcCode(a))...).Inc()
-		duration.WithLabelValues(values...).Observe(a.Took.Seconds())
-	}
-}
-
-// grpcCode is the status of gRPC in place of an HTTP one.
-func grpcCode(a traffic.Answer) string {
-	switch {
-	case a.Err != nil, a.Code == http.StatusBadGateway, a.Code == http.StatusServiceUnavailable:
-		return "Unavailable"
-	case a.Code == http.StatusOK:
-		return "OK"
-	case a.Code == http.StatusNotFound:
-		return "NotFound"
-	case a.Code == http.StatusInternalServerError:
-		return "Internal"
-	}
-	return "Unknown"
-}
-
 // springClient is Micrometer's timer of a RestTemplate or RestClient.
 func springClient(page *series.Page, set settings) func(traffic.Answer) {
 	duration := page.Summary("http_client_requests_seconds", "", nil, "client_name", "error", "exception", "method", "outcome", "status", "uri")

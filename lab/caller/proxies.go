@@ -14,6 +14,15 @@ import (
 // istio is the caller's sidecar: it answers 503 for a pod that closes the
 // connection, and cannot tell which pod that was.
 func istio(page *series.Page, set settings) func(traffic.Answer) {
+	return istioAs("source", page, set)
+}
+
+// istioWaypoint is a proxy between caller and callee that is neither's.
+func istioWaypoint(page *series.Page, set settings) func(traffic.Answer) {
+	return istioAs("waypoint", page, set)
+}
+
+func istioAs(reporter string, page *series.Page, set settings) func(traffic.Answer) {
 	total := page.Counter("istio_requests_total", "requests", series.IstioLabels...)
 	duration := page.Histogram("istio_request_duration_milliseconds", "request durations", series.EnvoyBuckets, series.IstioLabels...)
 	return func(a traffic.Answer) {
@@ -22,7 +31,7 @@ func istio(page *series.Page, set settings) func(traffic.Answer) {
 			flags = "UC" // upstream connection termination
 		}
 		values := series.Istio{
-			Reporter: "source", Source: set.self, SourceNamespace: set.selfNamespace,
+			Reporter: reporter, Source: set.self, SourceNamespace: set.selfNamespace,
 			Destination: set.callee, DestinationNamespace: set.namespace,
 			Code: strconv.Itoa(proxied(a, http.StatusServiceUnavailable)), Flags: flags,
 		}.Values()
@@ -56,6 +65,20 @@ func linkerd(page *series.Page, set settings) func(traffic.Answer) {
 		requests.WithLabelValues(values...).Inc()
 		total.WithLabelValues(append(values, code, classification, "", "")...).Inc()
 		latency.WithLabelValues(append(values, code)...).Observe(millis(a.Took))
+	}
+}
+
+// contour is Envoy behind Contour, whose clusters are named by namespace, Service
+// and port.
+func contour(page *series.Page, set settings) func(traffic.Answer) {
+	const byCluster, byClass = "envoy_cluster_name", "envoy_response_code_class"
+	total := page.Counter("envoy_cluster_upstream_rq_xx", "", byClass, byCluster)
+	duration := page.Histogram("envoy_cluster_upstream_rq_time", "", series.EnvoyBuckets, byCluster)
+	cluster := set.namespace + "_" + set.callee + "_80"
+	return func(a traffic.Answer) {
+		class := strconv.Itoa(proxied(a, http.StatusServiceUnavailable) / 100)
+		total.WithLabelValues(class, cluster).Inc()
+		duration.WithLabelValues(cluster).Observe(millis(a.Took))
 	}
 }
 
