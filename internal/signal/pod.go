@@ -17,7 +17,7 @@ type pod struct {
 	// native says that hist is per bucket, not cumulative.
 	native [viewCount]bool
 	bounds [viewCount][]bool // which of the subject's bucket bounds the pod exports
-	ready  float64           // the last value of the gauge, NaN while unknown
+	ready  readiness
 	// What cpu is over, since the last tick in which it moved.
 	cpuWeight float64
 }
@@ -54,7 +54,7 @@ func (t *tracked) columns() int { return columnCustom + 2*len(t.custom) }
 func (t *tracked) pod(name string, a armIndex) *pod {
 	p := t.pods[name]
 	if p == nil {
-		p = &pod{name: name, arm: a, own: presence{newest: math.MinInt64}, told: presence{newest: math.MinInt64}, ready: math.NaN()}
+		p = &pod{name: name, arm: a, own: presence{newest: math.MinInt64}, told: presence{newest: math.MinInt64}, ready: readiness{value: math.NaN()}}
 		t.pods[name] = p
 	}
 	return p

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
 // quantities are the signals that are a quantity over an exposure.
@@ -81,12 +82,43 @@ func (t *tracked) served(p *pod, k int) float64 {
 	return n
 }
 
+// readiness is what an exporter told last of whether a pod is ready.
+type readiness struct {
+	value float64 // NaN while unknown
+	heard int64   // when, in Unix milliseconds
+	gap   int64   // the longest time between two samples
+}
+
+// hear notes the samples of a round.
+func (r *readiness) hear(t *tracked, list []samples.Float) {
+	for _, s := range list {
+		if s.Millis <= t.pos || s.Millis > t.round.to {
+			continue
+		}
+		if r.heard != 0 {
+			r.gap = max(r.gap, s.Millis-r.heard)
+		}
+		r.heard = s.Millis
+		t.readyHeard = max(t.readyHeard, s.Millis)
+	}
+}
+
+// gone reports whether a pod was due again in a tick, and by now others were told
+// of and it was not. Half a gap more is for exporters that share the pods among
+// them.
+func (r *readiness) gone(t *tracked, k int) bool {
+	if r.gap == 0 {
+		return false
+	}
+	return t.readyHeard > r.heard+r.gap+r.gap/2 && t.pos+int64(k+1)*t.tick > r.heard+r.gap
+}
+
 // readiness returns what tells for how much of a tick a pod was ready: an exporter
 // or, without one, what Kubernetes says of the pods that are there now; nil where
 // nobody does.
 func (t *tracked) readiness() func(*pod, int) float64 {
 	if t.feeding(feedReady) {
-		return (*pod).readiness
+		return func(p *pod, k int) float64 { return p.readiness(t, k) }
 	}
 	if len(t.known) == 0 {
 		return nil
@@ -102,17 +134,18 @@ func (t *tracked) readiness() func(*pod, int) float64 {
 }
 
 // readiness is for how much of a tick a pod was ready. Between two samples it is
-// as it was last, as long as there are some.
-func (p *pod) readiness(k int) float64 {
+// as it was last, until it is known to be gone.
+func (p *pod) readiness(t *tracked, k int) float64 {
+	r := &p.ready
 	if v := p.gauge(gaugeReady, k); !math.IsNaN(v) {
-		p.ready = math.Min(math.Max(v, 0), 1)
-	} else if !p.present(k) {
-		p.ready = math.NaN()
+		r.value = math.Min(math.Max(v, 0), 1)
+	} else if !p.present(k) || r.gone(t, k) {
+		r.value = math.NaN()
 	}
-	if math.IsNaN(p.ready) {
+	if math.IsNaN(r.value) {
 		return 0
 	}
-	return p.ready
+	return r.value
 }
 
 // cpu is core-seconds over what they were spent on since they last moved: the

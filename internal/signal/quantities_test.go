@@ -107,6 +107,46 @@ func TestThroughputIsRequestsOverReadySeconds(t *testing.T) {
 	}
 }
 
+// A pod that goes is still within the look-back for a while, and so are its
+// requests; its readiness is not.
+func TestAPodIsNotReadyOnceItIsGone(t *testing.T) {
+	const gone = 40 * time.Second
+	for name, offset := range map[string]time.Duration{"one exporter": 0, "two that share the pods": 6 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore()
+			withRequests(s)
+			tell := func(pod string, from, to, offset time.Duration) {
+				for at := from + 3*time.Second + offset; at < to; at += 10 * time.Second {
+					s.put(epoch.Add(at), 1, "__name__=kube_pod_status_ready", "condition=true", "pod="+pod, "namespace=shop")
+				}
+			}
+			tell(newPod, 20*time.Second, 2*time.Minute, 0)
+			tell(oldPod, -3*time.Minute, gone, offset)
+			rel, stable := quantityOf(t, readAll(t, s, worldSubject()), release.SignalThroughput)
+			if stable.Weight < gone.Seconds() || stable.Weight > gone.Seconds()+20 {
+				t.Errorf("a pod that went after %s was ready for %g s", gone, stable.Weight)
+			}
+			if rel.Weight < 90 {
+				t.Errorf("the one that stayed was ready for %g s", rel.Weight)
+			}
+		})
+	}
+}
+
+func TestAPodIsReadyWhileItsExporterIsSilent(t *testing.T) {
+	s := newStore()
+	withRequests(s)
+	for _, pod := range []string{oldPod, newPod} { // every 30 s, in ticks of 15 s, and once missed
+		for _, at := range []time.Duration{-60, -30, 0, 30, 90} {
+			s.put(epoch.Add(at*time.Second+4*time.Second), 1, "__name__=kube_pod_status_ready", "condition=true", "pod="+pod, "namespace=shop")
+		}
+	}
+	_, stable := quantityOf(t, readAll(t, s, worldSubject()), release.SignalThroughput)
+	if stable.Weight != 120 {
+		t.Errorf("ready for %g s of 120", stable.Weight)
+	}
+}
+
 func TestWithoutAnExporterKubernetesTellsWhichPodsAreReady(t *testing.T) {
 	s := newStore()
 	withRequests(s)

@@ -50,9 +50,11 @@ type tracked struct {
 	called   *count.Counters // what callers export
 	exported *count.Counters // what the cluster's exporters tell of the pods
 	pods     map[string]*pod
-	known    map[string]Pod          // that Kubernetes has told of, by name
-	shapes   map[uint64]*nativeShape // of native histograms, by series
-	schema   [viewCount]int8         // to which they are merged down
+	known    map[string]Pod // that Kubernetes has told of, by name
+	// When an exporter last told of any pod's readiness, in Unix milliseconds.
+	readyHeard int64
+	shapes     map[uint64]*nativeShape // of native histograms, by series
+	schema     [viewCount]int8         // to which they are merged down
 
 	// slice bounds how many ticks one round may cover; it shrinks when the
 	// source finds them too expensive.

@@ -162,6 +162,9 @@ func (t *tracked) takeGauges() {
 	for i := range t.round.gauges {
 		g := &t.round.gauges[i]
 		if best[key{g.feed, g.to, g.Key}] == i {
+			if g.feed.what == feedReady {
+				g.to.ready.hear(t, g.samples)
+			}
 			g.to.take(t, g)
 		}
 	}
