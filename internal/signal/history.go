@@ -15,10 +15,10 @@ import (
 func (r *Reader) History(ctx context.Context, subjects []Subject, length time.Duration) map[release.ID]Result {
 	all := make([]*tracked, 0, len(subjects))
 	out := make(map[release.ID]Result, len(subjects))
-	ticks := length.Milliseconds() / r.tick
+	ticks := length.Milliseconds() / r.grid.tick
 	for _, s := range subjects {
-		end := firstTick(s.StartedAt, r.tick)
-		t := r.newTracked(s, true, end-ticks*r.tick)
+		end := r.grid.first(s.StartedAt)
+		t := r.newTracked(s, true, end-ticks*r.grid.tick)
 		t.until = end
 		t.setPods(s)
 		all = append(all, t)

@@ -18,9 +18,9 @@ const (
 	defaultBatchSize = 500
 	defaultBytes     = 64 << 10
 	defaultSamples   = 10_000_000
-	// maxSliceTicks is how much of what was missed one round of queries covers:
-	// it bounds how many samples an answer holds after an outage.
-	maxSliceTicks = 16
+	// defaultSlice is how many ticks of what was missed one round of queries
+	// covers: it bounds how many samples an answer holds after an outage.
+	defaultSlice = 16
 	// keepLookbacks is how many look-backs a stream is remembered after its last
 	// sample, while others are still scraped.
 	keepLookbacks = 10
@@ -37,9 +37,13 @@ const (
 
 // Options of a Reader; zero values stand for the defaults.
 type Options struct {
-	// Tick is the length of the intervals in which is counted. Ticks are aligned
-	// to the Unix epoch. Default 15 s.
+	// Tick is the length of the intervals in which is counted. Default 15 s.
 	Tick time.Duration
+	// Origin is a time at which a tick begins; zero for the Unix epoch.
+	Origin time.Time
+	// SliceTicks is how many ticks that were missed are caught up in one round of
+	// queries. Default 16.
+	SliceTicks int
 	// Lag is how late samples arrive: only ticks that ended so long ago are read.
 	Lag time.Duration
 	// Late is how far back samples may still arrive out of order, at least a tick.
@@ -61,7 +65,7 @@ type Reader struct {
 	cat  *catalogue.Catalogue
 	q    Querier
 	opt  Options
-	tick int64 // milliseconds
+	grid grid
 
 	reading sync.Mutex // held during Read
 	mu      sync.Mutex // guards what follows
@@ -88,11 +92,18 @@ func NewReader(cat *catalogue.Catalogue, q Querier, opt Options) *Reader {
 	if opt.Limits.Samples <= 0 {
 		opt.Limits.Samples = defaultSamples
 	}
-	return &Reader{cat: cat, q: q, opt: opt, tick: opt.Tick.Milliseconds(), live: map[release.ID]*tracked{}, budget: budget{full: opt.BatchSize}}
+	if opt.SliceTicks <= 0 {
+		opt.SliceTicks = defaultSlice
+	}
+	r := &Reader{cat: cat, q: q, opt: opt, grid: grid{tick: opt.Tick.Milliseconds()}, live: map[release.ID]*tracked{}, budget: budget{full: opt.BatchSize}}
+	if !opt.Origin.IsZero() {
+		r.grid.origin = millis(opt.Origin)
+	}
+	return r
 }
 
 // late is how far back samples may still arrive out of order, in milliseconds.
-func (r *Reader) late() int64 { return max(r.opt.Late.Milliseconds(), r.tick) }
+func (r *Reader) late() int64 { return max(r.opt.Late.Milliseconds(), r.grid.tick) }
 
 // Read counts, for each subject, all ticks that ended by at-Lag and were not
 // counted before. The first read of a subject begins with the tick that holds
@@ -101,7 +112,7 @@ func (r *Reader) late() int64 { return max(r.opt.Late.Milliseconds(), r.tick) }
 func (r *Reader) Read(ctx context.Context, at time.Time, subjects []Subject) map[release.ID]Result {
 	r.reading.Lock()
 	defer r.reading.Unlock()
-	to := floorTo(millis(at)-r.opt.Lag.Milliseconds(), r.tick)
+	to := r.grid.floor(millis(at) - r.opt.Lag.Milliseconds())
 	all := r.track(subjects, to)
 	out := make(map[release.ID]Result, len(all))
 	r.run(ctx, all)
@@ -132,7 +143,7 @@ func (r *Reader) track(subjects []Subject, until int64) []*tracked {
 		t := r.live[s.ID]
 		switch {
 		case t == nil || !t.sameRollout(s):
-			t = r.newTracked(s, false, firstTick(s.StartedAt, r.tick))
+			t = r.newTracked(s, false, r.grid.first(s.StartedAt))
 			r.live[s.ID] = t
 		case !t.sameCustom(s):
 			t.setCustom(s)
@@ -165,7 +176,7 @@ func (r *Reader) run(ctx context.Context, all []*tracked) {
 	}
 	for _, t := range all {
 		if t.pos >= t.until {
-			t.slice = maxSliceTicks
+			t.slice = r.opt.SliceTicks
 		}
 		t.pruneNamed()
 	}
@@ -179,8 +190,8 @@ func (r *Reader) next(all []*tracked) ([]*tracked, int64) {
 	stop := int64(math.MaxInt64)
 	for _, t := range all {
 		if t.behind() {
-			grid := floorTo(t.pos, maxSliceTicks*r.tick) + maxSliceTicks*r.tick
-			stop = min(stop, grid, t.pos+int64(t.slice)*r.tick)
+			grid := r.grid.slice(t.pos, int64(r.opt.SliceTicks))
+			stop = min(stop, grid, t.pos+int64(t.slice)*r.grid.tick)
 		}
 	}
 	var members []*tracked
@@ -327,6 +338,26 @@ func (t *tracked) newestSample() int64 {
 	return newest
 }
 
+// grid is where ticks begin and end, in milliseconds.
+type grid struct{ tick, origin int64 }
+
+// floor is the last boundary at or before ms.
+func (g grid) floor(ms int64) int64 { return floorTo(ms-g.origin, g.tick) + g.origin }
+
+// slice is the end of the run of n ticks that a boundary lies in.
+func (g grid) slice(ms, n int64) int64 {
+	return floorTo(ms-g.origin, n*g.tick) + n*g.tick + g.origin
+}
+
+// first is the beginning of the tick (from, to] that holds a time.
+func (g grid) first(at time.Time) int64 {
+	ms := millis(at)
+	if from := g.floor(ms); from < ms || at.Sub(fromMillis(ms)) > 0 {
+		return from
+	}
+	return ms - g.tick
+}
+
 // floorTo is the last multiple of step at or before ms.
 func floorTo(ms, step int64) int64 {
 	q := ms / step
@@ -334,13 +365,4 @@ func floorTo(ms, step int64) int64 {
 		q--
 	}
 	return q * step
-}
-
-// firstTick is the beginning of the tick (from, to] that holds a time.
-func firstTick(at time.Time, tick int64) int64 {
-	ms := millis(at)
-	if from := floorTo(ms, tick); from < ms || at.Sub(fromMillis(ms)) > 0 {
-		return from
-	}
-	return ms - tick
 }

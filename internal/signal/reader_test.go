@@ -164,8 +164,36 @@ func TestTheFirstTickIsTheOneThatHoldsTheStart(t *testing.T) {
 		-time.Second:    -testTick,
 		testTick - 1:    0,
 	} {
-		if got := fromMillis(firstTick(epoch.Add(at), testTick.Milliseconds())).Sub(epoch); got != want {
+		if got := fromMillis(grid{tick: testTick.Milliseconds()}.first(epoch.Add(at))).Sub(epoch); got != want {
 			t.Errorf("%s after the boundary: tick begins at %s, want %s", at, got, want)
+		}
+	}
+}
+
+func TestTicksMayBeginAtTheReleaseAndBeReadInLongSlices(t *testing.T) {
+	start := epoch.Add(7 * time.Second)
+	read := func(slice int, steps ...time.Duration) []Reading {
+		s := newStore()
+		subjects := shops(s, 1)
+		subjects[0].StartedAt = start.Add(time.Millisecond)
+		r := NewReader(builtin(t), s, Options{Tick: testTick, ScrapeLookback: testLookback, Origin: start, SliceTicks: slice})
+		var out []Reading
+		for _, after := range steps {
+			out = append(out, r.Read(context.Background(), start.Add(after), subjects)["r000"].Readings...)
+		}
+		return out
+	}
+	var each []time.Duration
+	for k := range 8 {
+		each = append(each, time.Duration(k+1)*testTick)
+	}
+	want, got := read(1, each...), read(64, 8*testTick)
+	if len(want) != 8 || !want[0].From.Equal(start) || !want[7].To.Equal(start.Add(8*testTick)) {
+		t.Fatalf("%d readings from %s", len(want), want[0].From)
+	}
+	for k := range want {
+		if want[k].Errors == nil || want[k].Errors.Stable.Count != got[k].Errors.Stable.Count || want[k].Errors.Release.Count != got[k].Errors.Release.Count {
+			t.Errorf("tick %d read at once: %+v, tick by tick: %+v", k, got[k].Errors, want[k].Errors)
 		}
 	}
 }

@@ -132,8 +132,8 @@ func (t *tracked) setCounters(late int64) {
 
 func (r *Reader) newTracked(s Subject, wholeOf bool, start int64) *tracked {
 	t := &tracked{
-		wholeOf: wholeOf, start: start, pos: start, tick: r.tick, look: r.opt.ScrapeLookback.Milliseconds(),
-		slice: maxSliceTicks, boundAt: map[float64]int32{}, pods: map[string]*pod{}, shapes: map[uint64]*nativeShape{},
+		wholeOf: wholeOf, start: start, pos: start, tick: r.grid.tick, look: r.opt.ScrapeLookback.Milliseconds(),
+		slice: r.opt.SliceTicks, boundAt: map[float64]int32{}, pods: map[string]*pod{}, shapes: map[uint64]*nativeShape{},
 		resources: map[catalogue.ResourceSignal]resourceOffer{},
 		callers:   callers{offers: map[*catalogue.Dialect]*offer{}, byPods: map[*catalogue.Dialect]bool{}},
 	}

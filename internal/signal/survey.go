@@ -22,13 +22,13 @@ import (
 // change. Without a Release in the subject all pods of the workload are its
 // stable arm. Nothing of it is kept. The error is a *release.Error.
 func (r *Reader) Survey(ctx context.Context, s Subject, at time.Time, length time.Duration) (release.SignalReport, error) {
-	to := floorTo(millis(at)-r.opt.Lag.Milliseconds(), r.tick)
-	from := max(to-length.Milliseconds()/r.tick*r.tick, firstTick(s.StartedAt, r.tick))
+	to := r.grid.floor(millis(at) - r.opt.Lag.Milliseconds())
+	from := max(to-length.Milliseconds()/r.grid.tick*r.grid.tick, r.grid.first(s.StartedAt))
 	whole := s.Release == ""
 	if whole {
-		from = to - length.Milliseconds()/r.tick*r.tick
+		from = to - length.Milliseconds()/r.grid.tick*r.grid.tick
 	}
-	t := r.newTracked(s, whole, min(from, to-r.tick))
+	t := r.newTracked(s, whole, min(from, to-r.grid.tick))
 	t.until = to
 	r.run(ctx, []*tracked{t})
 	if t.err != nil {
