@@ -166,7 +166,7 @@ func (d *demo) healthyRelease(ctx context.Context) error {
 	if err := d.rollOut(ctx, imageV2); err != nil {
 		return err
 	}
-	rec, err := d.await(ctx, imageV2, 2*time.Minute, "a healthy verdict", func(r *service.Record) bool { return r.Verdict.Kind != "pending" })
+	rec, err := d.await(ctx, imageV2, 4*time.Minute, "a healthy verdict", func(r *service.Record) bool { return r.Verdict.Kind != "pending" })
 	if err != nil {
 		return err
 	}
