@@ -19,6 +19,8 @@ const (
 	statusError = 1
 	statusUsage = 2 // the command line or the configuration is wrong
 	statusEmpty = 3 // `signals` found nothing that can be measured
+	// `backtest` could not read the metric store.
+	statusUnreadable = 3
 )
 
 // usageError is a command line that cannot be understood. Command is what to
@@ -49,6 +51,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if !errors.Is(err, errReported) {
 		fmt.Fprintf(stderr, "watchtower: %v\n", err)
 	}
+	var unreadable errUnreadable
+	if errors.As(err, &unreadable) {
+		return statusUnreadable
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		if usage.command != "" {
@@ -78,6 +84,7 @@ good version back and opens the hotfix issue.`,
   watchtower serve                        watch the cluster
   watchtower signals shop/webapp          what is measured of webapp, or why nothing is
   watchtower releases -n shop             what was rolled out, and how it went
+  watchtower backtest --help              what would it have said of last month's rollouts?
   watchtower explain shop/webapp          why the newest release of webapp got its verdict`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -88,7 +95,7 @@ good version back and opens the hotfix issue.`,
 		return usageError{err, cmd.CommandPath()}
 	})
 	root.AddCommand(newServeCommand(), newReleasesCommand(), newExplainCommand(), newSignalsCommand(),
-		newConfigCommand(), newVersionCommand())
+		newBacktestCommand(), newConfigCommand(), newVersionCommand())
 	markUsage(root)
 	return root
 }

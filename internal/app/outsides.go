@@ -66,7 +66,18 @@ func newSource(cfg *config.Config, reg prometheus.Registerer) (*signal.Reader, e
 	if err != nil {
 		return nil, err
 	}
-	p := cfg.Prometheus
+	querier, err := newQuerier(cfg.Prometheus, reg)
+	if err != nil {
+		return nil, err
+	}
+	return signal.NewReader(dialects, querier, signal.Options{
+		Tick: cfg.Tick, Lag: cfg.Prometheus.Lag, Late: cfg.Prometheus.Late, ScrapeLookback: time.Minute, BatchSize: 500,
+		Limits: querier.Limits(),
+	}), nil
+}
+
+// newQuerier is the metric store.
+func newQuerier(p config.Prometheus, reg prometheus.Registerer) (*promsource.Source, error) {
 	c := promsource.Config{
 		URL: p.URL, Kind: p.Kind, Tenant: p.Tenant, BearerTokenFile: p.BearerTokenFile,
 		Headers: p.Headers, HeaderFiles: p.HeaderFiles, Timeout: p.Timeout, Concurrency: p.Concurrency,
@@ -78,14 +89,7 @@ func newSource(cfg *config.Config, reg prometheus.Registerer) (*signal.Reader, e
 	if p.TLS != nil {
 		c.TLS = promsource.TLS(*p.TLS)
 	}
-	querier, err := promsource.New(c, reg)
-	if err != nil {
-		return nil, err
-	}
-	return signal.NewReader(dialects, querier, signal.Options{
-		Tick: cfg.Tick, Lag: p.Lag, Late: p.Late, ScrapeLookback: time.Minute, BatchSize: 500,
-		Limits: querier.Limits(),
-	}), nil
+	return promsource.New(c, reg)
 }
 
 // loadCatalogue is the built-in catalogue with the user's own, if any, over it.

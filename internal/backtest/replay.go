@@ -1,0 +1,125 @@
+package backtest
+
+import (
+	"context"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal"
+	"github.com/watchtower-verify/watchtower/internal/verify"
+)
+
+// one replays a candidate; nil when it is no release.
+func (r *runner) one(ctx context.Context, c candidate) (*Release, error) {
+	policy := r.opt.Policy(c.namespace, c.deployment)
+	if r.opt.Observe > 0 {
+		policy.Observe = r.opt.Observe
+	}
+	end := c.created.Add(policy.Observe)
+	if end.After(r.opt.To) {
+		end = r.opt.To
+	}
+	scene, err := r.state.load(ctx, c, policy.Observe, c.created.Add(-max(policy.History, leastPast)), end)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(scene.rel.ReplicaSet.Images) == 0:
+		r.skip(c, "it had no pod by the end of its observation, so its images are not known")
+		return nil, nil
+	case scene.sameImages():
+		return nil, nil
+	}
+	out := &Release{candidate: c, policy: policy}
+	return out, r.live(ctx, scene, policy, out)
+}
+
+// sameImages reports a restart, or a change of anything but images.
+func (s *scene) sameImages() bool {
+	old := s.rel.Previous
+	return old != nil && len(old.Images) > 0 && len(release.ChangedImages(old.Images, s.rel.ReplicaSet.Images)) == 0
+}
+
+// skip notes a ReplicaSet of which it cannot be told whether it is a release.
+func (r *runner) skip(c candidate, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skipped = append(r.skipped, Skipped{Namespace: c.namespace, Workload: c.deployment, ReplicaSet: c.replicaSet, Reason: why})
+}
+
+// live lives a release from its start to its end.
+func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, out *Release) error {
+	reader := signal.NewReader(r.cat, r.store, signal.Options{
+		Tick: r.opt.Tick, Lag: r.opt.Lag, Origin: s.rel.StartedAt, SliceTicks: sliceTicks, ScrapeLookback: time.Minute, Limits: r.opt.Limits,
+	})
+	replay := verify.NewReplay(s.rel, policy, r.opt.Tick)
+	if err := r.history(ctx, s, reader, replay); err != nil {
+		return err
+	}
+	over, why := s.overtaken(s.to)
+	subject := replay.Subject()
+	verdict := release.Verdict{Release: s.rel.ID, Kind: release.Pending}
+	at := s.rel.StartedAt
+	for !verdict.Final && !at.Add(r.opt.Tick).After(over) {
+		to := at
+		for n := 0; n < sliceTicks && !to.Add(r.opt.Tick).After(over); n++ {
+			to = to.Add(r.opt.Tick)
+		}
+		subject.Pods = s.known(to)
+		res := reader.Read(ctx, to, []signal.Subject{subject})[s.rel.ID]
+		if res.Err != nil {
+			return res.Err
+		}
+		for at.Before(to) && !verdict.Final {
+			at = at.Add(r.opt.Tick)
+			replay.Observe(s.observe(at), at)
+			verdict = replay.Take(upTo(&res, at.Add(-r.opt.Lag)), at)
+		}
+	}
+	if !verdict.Final && why != "" {
+		verdict = replay.Close(why, "", over)
+	}
+	out.take(s, replay, verdict)
+	return nil
+}
+
+// history gives the replay what was counted before the rollout.
+func (r *runner) history(ctx context.Context, s *scene, reader *signal.Reader, replay *verify.Replay) error {
+	begin := s.rel.StartedAt.Add(r.opt.Tick)
+	replay.Observe(s.observe(begin), begin)
+	subject, length := replay.HistorySubject()
+	subject.Pods = s.known(begin)
+	res := reader.History(ctx, []signal.Subject{subject}, length)[s.rel.ID]
+	if res.Err != nil {
+		return res.Err
+	}
+	replay.History(res)
+	return nil
+}
+
+// overtaken is when the observation ends early, and why; why is "" where it does
+// not.
+func (s *scene) overtaken(end time.Time) (time.Time, string) {
+	why := ""
+	earlier := func(at time.Time, reason string) {
+		if !at.IsZero() && at.After(s.rel.StartedAt) && at.Before(end) {
+			end, why = at, reason
+		}
+	}
+	if next := s.candidate.next; next != nil {
+		earlier(next.created, "ReplicaSet "+next.replicaSet+" took over")
+	}
+	earlier(s.back, "the Deployment went back to ReplicaSet "+s.backTo)
+	return end, why
+}
+
+// upTo takes the readings that ended by a time out of a result.
+func upTo(res *signal.Result, at time.Time) signal.Result {
+	n := 0
+	for n < len(res.Readings) && !res.Readings[n].To.After(at) {
+		n++
+	}
+	out := *res
+	out.Readings, res.Readings = res.Readings[:n], res.Readings[n:]
+	return out
+}

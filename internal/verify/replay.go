@@ -1,0 +1,60 @@
+package verify
+
+import (
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal"
+)
+
+// Replay lives one release again from what was stored: it is the live loop's own
+// verification, with the time and the cluster's state given from outside. Its
+// methods are called in the order of time, by one goroutine.
+type Replay struct {
+	t    *verification
+	past signal.Result
+}
+
+// NewReplay begins the observation of a release that is looked at every tick.
+func NewReplay(r release.Release, p release.Policy, tick time.Duration) *Replay {
+	return &Replay{t: newVerification(r, p, tick)}
+}
+
+// Release is the release as it is known by now.
+func (r *Replay) Release() release.Release { return r.t.release }
+
+// Observe takes what the cluster showed of the rollout at a time.
+func (r *Replay) Observe(obs release.Observation, at time.Time) { r.t.remember(obs, at) }
+
+// Subject is what is to be counted, and by which pods.
+func (r *Replay) Subject() signal.Subject { return r.t.subject() }
+
+// HistorySubject is what is to be counted of the time before, and how long that is.
+func (r *Replay) HistorySubject() (signal.Subject, time.Duration) {
+	s := r.t.subject()
+	s.StartedAt = r.t.release.HistoryUntil
+	return s, r.t.policy.History
+}
+
+// History takes what was counted before the rollout.
+func (r *Replay) History(res signal.Result) { r.past = res }
+
+// Take feeds what was counted up to a time, and says what is known then.
+func (r *Replay) Take(res signal.Result, at time.Time) release.Verdict {
+	if !r.t.historyKnown {
+		r.t.takeHistory(r.past, at)
+	}
+	r.t.take(res, at)
+	r.t.last = conclude(r.t, at)
+	return r.t.last
+}
+
+// Close is the last word on a release that was overtaken.
+func (r *Replay) Close(why string, by release.ID, at time.Time) release.Verdict {
+	r.t.release.SupersededBy = by
+	r.t.last = closed(r.t, why, at)
+	return r.t.last
+}
+
+// Curves returns a verdict with the curves behind its evidence.
+func (r *Replay) Curves(v release.Verdict) release.Verdict { return r.t.withCurves(v) }
