@@ -85,6 +85,8 @@ type runner struct {
 	store *store
 	state kubeState
 	opt   Options
+	// look, when set, is shown what is said at each tick.
+	look func(time.Time, release.Verdict)
 
 	mu      sync.Mutex // guards skipped
 	skipped []Skipped

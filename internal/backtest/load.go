@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 
 	"github.com/watchtower-verify/watchtower/internal/promql"
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -61,7 +61,7 @@ func (k kubeState) loadSets(ctx context.Context, s *scene) error {
 	told := map[[2]string][][]samples.Float{}
 	for i := range series {
 		set := series[i].Labels
-		key := [2]string{set.Get("replicaset"), set.Get(labels.MetricName)}
+		key := [2]string{set.Get("replicaset"), set.Get(model.MetricNameLabel)}
 		told[key] = append(told[key], series[i].Floats)
 		s.beats = s.beats.with(series[i].Floats)
 	}
@@ -127,7 +127,7 @@ func (k kubeState) loadFacts(ctx context.Context, s *scene, pods map[string]*pod
 		if p == nil {
 			continue
 		}
-		switch set.Get(labels.MetricName) {
+		switch set.Get(model.MetricNameLabel) {
 		case "kube_pod_created":
 			if v, ok := lastValue(&series[i]); ok {
 				p.created = time.Unix(int64(v), 0).UTC()
@@ -211,7 +211,7 @@ func (k kubeState) loadStates(ctx context.Context, s *scene, pods map[string]*po
 	told := map[key][][]samples.Float{}
 	for i := range series {
 		set := series[i].Labels
-		at := key{labelOf(set, "pod"), set.Get(labels.MetricName), labelOf(set, "container"), set.Get("reason")}
+		at := key{labelOf(set, "pod"), set.Get(model.MetricNameLabel), labelOf(set, "container"), set.Get("reason")}
 		p := pods[at.pod]
 		if p == nil {
 			continue

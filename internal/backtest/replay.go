@@ -74,6 +74,9 @@ func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, out 
 			at = at.Add(r.opt.Tick)
 			replay.Observe(s.observe(at), at)
 			verdict = replay.Take(upTo(&res, at.Add(-r.opt.Lag)), at)
+			if r.look != nil {
+				r.look(at, verdict)
+			}
 		}
 	}
 	if !verdict.Final && why != "" {

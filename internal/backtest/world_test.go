@@ -30,7 +30,8 @@ type world struct {
 	sets     []*rollout
 	rate     float64 // requests per second of the workload
 	silent   func(at time.Time) bool
-	until    time.Time
+	// begin and until are the first and the end of the scrapes.
+	begin, until time.Time
 }
 
 // rollout is one ReplicaSet: when it is created and from when to when it has pods.
@@ -45,7 +46,7 @@ type rollout struct {
 }
 
 func newWorld() *world {
-	return &world{engine: newEngine(), rand: rand.New(rand.NewPCG(1, 2)), rate: 20, until: epoch.Add(2 * time.Hour)}
+	return &world{engine: newEngine(), rand: rand.New(rand.NewPCG(1, 2)), rate: 20, begin: epoch, until: epoch.Add(2 * time.Hour)}
 }
 
 // standard is an old version and a release that takes over.
@@ -66,7 +67,7 @@ func (r *rollout) there(at time.Time) bool { return !at.Before(r.from) && at.Bef
 // store writes all scrapes of two hours.
 func (w *world) store() *world {
 	served := map[string]*[2]float64{}
-	for at := epoch; at.Before(w.until); at = at.Add(scrape) {
+	for at := w.begin; at.Before(w.until); at = at.Add(scrape) {
 		if w.silent != nil && w.silent(at) {
 			continue
 		}

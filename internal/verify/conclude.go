@@ -32,7 +32,7 @@ func conclude(t *verification, now time.Time) release.Verdict {
 			return decide(v, t, release.Regressed, now, true, states[0].Reason)
 		}
 	}
-	over := !now.Before(t.release.StartedAt.Add(t.policy.Observe))
+	over := t.over(now)
 	broken, why := t.sourceBroken(now)
 	switch {
 	case a.Regressed:
@@ -49,6 +49,11 @@ func conclude(t *verification, now time.Time) release.Verdict {
 		return decide(v, t, release.InsufficientData, now, true, t.lacking(a))
 	}
 	return decide(v, t, release.Pending, now, false, t.lacking(a))
+}
+
+// over reports whether the observation's time has passed.
+func (t *verification) over(now time.Time) bool {
+	return !now.Before(t.release.StartedAt.Add(t.policy.Observe))
 }
 
 // closed is the last word on a release that was overtaken: what was known of

@@ -171,7 +171,8 @@ func (v *Verifier) watchStates(ctx context.Context, now time.Time) {
 			continue
 		}
 		v.identify(ctx, t)
-		if verdict := conclude(t, now); verdict.Final {
+		// Time that is over ends the observation only after the tick that ends then.
+		if verdict := conclude(t, now); verdict.Final && !t.over(now) {
 			v.finish(ctx, t, verdict)
 		}
 	}
