@@ -120,7 +120,8 @@ func (c *cluster) Decide(_ context.Context, _ release.Release, v release.Verdict
 }
 
 func (c *cluster) Superseded(context.Context, release.Workload, release.ID, string) error { return nil }
-func (c *cluster) Refused(context.Context, release.ID, string, string) error              { return nil }
+
+func (c *cluster) Refused(context.Context, release.ID, string, string) error { return nil }
 
 func (c *cluster) Live(context.Context) ([]verify.Recorded, error) {
 	return []verify.Recorded{{Release: c.scene.rel, Policy: c.policy}}, nil
