@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
 func only(t *testing.T, r *Report) *Release {
@@ -135,7 +137,7 @@ func TestWhatBecomesOfARollout(t *testing.T) {
 			options: func(o *Options) { o.Lag = time.Minute }, want: release.Regressed,
 		},
 		"a store that allows short windows only is asked in steps": {
-			world: func(w *world) { w.standard(0.05); w.refuse = 8 * time.Minute }, want: release.Regressed,
+			world: func(w *world) { w.standard(0.05); w.Refuse = 8 * time.Minute }, want: release.Regressed,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,13 +170,13 @@ func TestWhatIsNoRelease(t *testing.T) {
 			}
 			w.store()
 			if name == "a restart" {
-				for _, m := range w.series {
-					if strings.Contains(m.set.Get("image_id"), "web-5d8cffbe") {
-						b := m.set.Map()
-						b["image_id"] = "shop/web@sha256:web-5c7bffbd"
-						m.set = fromMap(b)
+				w.Each(func(set labels.Labels, floats []samples.Float) (labels.Labels, []samples.Float) {
+					if !strings.Contains(set.Get("image_id"), "web-5d8cffbe") {
+						return set, floats
 					}
-				}
+					b := labels.NewBuilder(set)
+					return b.Set("image_id", "shop/web@sha256:web-5c7bffbd").Labels(), floats
+				})
 			}
 			if r := replayed(t, w, nil); len(r.Releases) != 0 {
 				t.Errorf("%s was taken for a release", r.Releases[0].key())
@@ -217,13 +219,9 @@ func TestNoTickSeesWhatComesLater(t *testing.T) {
 		t.Fatal(whole.Summary)
 	}
 	cut := newWorld().standard(0.03).store()
-	for _, m := range cut.series {
-		n := 0
-		for n < len(m.list) && m.list[n].T() <= whole.DecidedAt.UnixMilli() {
-			n++
-		}
-		m.list = m.list[:n]
-	}
+	cut.Each(func(set labels.Labels, floats []samples.Float) (labels.Labels, []samples.Float) {
+		return set, slices.DeleteFunc(floats, func(f samples.Float) bool { return f.Millis > whole.DecidedAt.UnixMilli() })
+	})
 	rel := only(t, replayed(t, cut, nil))
 	if rel.Verdict != release.Regressed || !rel.DecidedAt.Equal(*whole.DecidedAt) || rel.EValue != whole.EValue {
 		t.Errorf("without the future: %s at %s, e-value %g; with it at %s, %g", rel.Verdict, rel.DecidedAt, rel.EValue, whole.DecidedAt, whole.EValue)

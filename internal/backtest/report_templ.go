@@ -362,7 +362,7 @@ func releaseTable(r *Report) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var17 string
-			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(rel.why())
+			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(rel.Why())
 			if templ_7745c5c3_Err != nil {
 				return templ.Error{Err: templ_7745c5c3_Err, FileName: `report.templ`, Line: 88, Col: 21}
 			}

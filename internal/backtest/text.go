@@ -18,7 +18,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	for _, rel := range r.Releases {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", rel.StartedAt.Format("2006-01-02 15:04:05"), rel.key(),
-			release.VersionStep(rel.lived), rel.Verdict, rel.after(), rel.why())
+			release.VersionStep(rel.lived), rel.Verdict, rel.after(), rel.Why())
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -27,8 +27,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// why is the reason of a verdict in one line.
-func (r *Release) why() string {
+// Why is the reason of a verdict in one line.
+func (r *Release) Why() string {
 	var parts []string
 	if r.Verdict == release.Regressed {
 		if e := strongest(r.Evidence); e != nil {

@@ -8,6 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"github.com/watchtower-verify/watchtower/bench/memory"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/rules"
@@ -23,7 +24,7 @@ const scrape = 15 * time.Second
 
 // world is a Deployment that is rolled out, and what is stored of it.
 type world struct {
-	*engine
+	*memory.Store
 	rand     *rand.Rand
 	exported bool // the scrape renamed conflicting labels
 	twice    bool // two kube-state-metrics tell of it
@@ -46,7 +47,7 @@ type rollout struct {
 }
 
 func newWorld() *world {
-	return &world{engine: newEngine(), rand: rand.New(rand.NewPCG(1, 2)), rate: 20, begin: epoch, until: epoch.Add(2 * time.Hour)}
+	return &world{Store: memory.New(), rand: rand.New(rand.NewPCG(1, 2)), rate: 20, begin: epoch, until: epoch.Add(2 * time.Hour)}
 }
 
 // standard is an old version and a release that takes over.
@@ -106,8 +107,8 @@ func (w *world) store() *world {
 }
 
 func (w *world) application(at time.Time, pod string, n [2]float64) {
-	w.put(at, n[0], "__name__=http_requests_total", "namespace=shop", "pod="+pod, "code=200", "handler=/cart")
-	w.put(at, n[1], "__name__=http_requests_total", "namespace=shop", "pod="+pod, "code=500", "handler=/cart")
+	w.Put(at, n[0], "__name__=http_requests_total", "namespace=shop", "pod="+pod, "code=200", "handler=/cart")
+	w.Put(at, n[1], "__name__=http_requests_total", "namespace=shop", "pod="+pod, "code=500", "handler=/cart")
 }
 
 // kubeState writes what kube-state-metrics tells of a ReplicaSet and its pods.
@@ -125,7 +126,7 @@ func (w *world) kubeState(at time.Time, set *rollout) {
 			if w.exported {
 				ns = []string{"namespace=monitoring", "exported_namespace=shop"}
 			}
-			w.put(at, v, append(append([]string{"__name__=" + metric, "instance=" + instance}, ns...), pairs...)...)
+			w.Put(at, v, append(append([]string{"__name__=" + metric, "instance=" + instance}, ns...), pairs...)...)
 		}
 		there := 0.0
 		if set.there(at) {

@@ -1,11 +1,13 @@
-package backtest
+// Package memory is a metric store in memory: Prometheus' own query engine over
+// series that were put there.
+package memory
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/histogram"
@@ -21,17 +23,19 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
-// engine is Prometheus' own query engine over series in memory.
-type engine struct {
+// Store holds series. What is put there comes before what is asked.
+type Store struct {
 	engine *promql.Engine
 	series map[string]*memory
-	// refuse makes raw queries over longer windows too expensive; 0: none.
-	refuse time.Duration
+	list   []*memory // in order of labels, once sorted
+	sorted sync.Once
+	// Refuse makes raw queries over longer windows too expensive; 0: none.
+	Refuse time.Duration
 }
 
 type memory struct {
-	set  labels.Labels
-	list []chunks.Sample
+	set    labels.Labels
+	floats []samples.Float
 }
 
 type point struct {
@@ -47,16 +51,18 @@ func (p point) FH() *histogram.FloatHistogram { return nil }
 func (p point) Type() chunkenc.ValueType      { return chunkenc.ValFloat }
 func (p point) Copy() chunks.Sample           { return p }
 
-func newEngine() *engine {
-	return &engine{
+// New returns an empty store.
+func New() *Store {
+	return &Store{
 		engine: promql.NewEngine(promql.EngineOpts{MaxSamples: 50_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute}),
 		series: map[string]*memory{},
 	}
 }
 
-// put stores one sample; those of a series come in the order of time.
-func (e *engine) put(at time.Time, v float64, pairs ...string) {
-	key := strings.Join(pairs, ",")
+// Put stores one sample of the series of the labels, each "name=value"; those of a
+// series come in the order of time.
+func (e *Store) Put(at time.Time, v float64, pairs ...string) {
+	key := strings.Join(pairs, "\xff")
 	m := e.series[key]
 	if m == nil {
 		b := labels.NewScratchBuilder(len(pairs))
@@ -68,30 +74,62 @@ func (e *engine) put(at time.Time, v float64, pairs ...string) {
 		m = &memory{set: b.Labels()}
 		e.series[key] = m
 	}
-	m.list = append(m.list, point{at.UnixMilli(), v})
+	m.floats = append(m.floats, samples.Float{Millis: at.UnixMilli(), Value: v})
 }
 
-func (e *engine) Querier(from, to int64) (storage.Querier, error) {
+// Add stores a whole series.
+func (e *Store) Add(set labels.Labels, floats []samples.Float) {
+	e.series[set.String()] = &memory{set: set, floats: floats}
+}
+
+// Each lets every series be changed.
+func (e *Store) Each(change func(labels.Labels, []samples.Float) (labels.Labels, []samples.Float)) {
+	for _, m := range e.series {
+		m.set, m.floats = change(m.set, m.floats)
+	}
+}
+
+// matching are the series that matchers select and have samples in [from, to].
+func (e *Store) matching(from, to int64, ms []*labels.Matcher) []samples.Series {
+	e.sorted.Do(func() {
+		for _, m := range e.series {
+			e.list = append(e.list, m)
+		}
+		slices.SortFunc(e.list, func(a, b *memory) int { return labels.Compare(a.set, b.set) })
+	})
+	var out []samples.Series
+	for _, m := range e.list {
+		if slices.ContainsFunc(ms, func(l *labels.Matcher) bool { return !l.Matches(m.set.Get(l.Name)) }) {
+			continue
+		}
+		begin := sort.Search(len(m.floats), func(i int) bool { return m.floats[i].Millis >= from })
+		end := sort.Search(len(m.floats), func(i int) bool { return m.floats[i].Millis > to })
+		if begin < end {
+			out = append(out, samples.Series{Labels: m.set, Floats: m.floats[begin:end:end]})
+		}
+	}
+	return out
+}
+
+// Querier serves the query engine.
+func (e *Store) Querier(from, to int64) (storage.Querier, error) {
 	return &memoryQuerier{e, from, to}, nil
 }
 
 type memoryQuerier struct {
-	e        *engine
+	e        *Store
 	from, to int64
 }
 
 func (q *memoryQuerier) Select(_ context.Context, _ bool, _ *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	var out []storage.Series
-	for _, m := range q.e.series {
-		if !slices.ContainsFunc(ms, func(l *labels.Matcher) bool { return !l.Matches(m.set.Get(l.Name)) }) {
-			begin := sort.Search(len(m.list), func(i int) bool { return m.list[i].T() >= q.from })
-			end := sort.Search(len(m.list), func(i int) bool { return m.list[i].T() > q.to })
-			if begin < end {
-				out = append(out, storage.NewListSeries(m.set, m.list[begin:end]))
-			}
+	for _, m := range q.e.matching(q.from, q.to, ms) {
+		list := make([]chunks.Sample, len(m.Floats))
+		for i, f := range m.Floats {
+			list[i] = point{f.Millis, f.Value}
 		}
+		out = append(out, storage.NewListSeries(m.Labels, list))
 	}
-	slices.SortFunc(out, func(a, b storage.Series) int { return labels.Compare(a.Labels(), b.Labels()) })
 	return &seriesSet{list: out}
 }
 
@@ -122,18 +160,28 @@ func (q *memoryQuerier) LabelNames(context.Context, *storage.LabelHints, ...*lab
 
 func (q *memoryQuerier) Close() error { return nil }
 
-func (e *engine) Raw(ctx context.Context, selector string, window time.Duration, at time.Time) ([]samples.Series, error) {
-	if e.refuse > 0 && window > e.refuse {
+// Raw returns raw samples.
+func (e *Store) Raw(_ context.Context, selector string, window time.Duration, at time.Time) ([]samples.Series, error) {
+	if e.Refuse > 0 && window > e.Refuse {
 		return nil, release.E(release.CodeTooExpensive, "too many samples", nil)
 	}
-	q, err := e.engine.NewInstantQuery(ctx, e, nil, fmt.Sprintf("%s[%dms]", selector, window.Milliseconds()), at)
+	ms, err := matchers(selector)
+	if err != nil {
+		return nil, err
+	}
+	return e.matching(at.Add(-window).UnixMilli()+1, at.UnixMilli(), ms), nil
+}
+
+func matchers(selector string) ([]*labels.Matcher, error) {
+	ms, err := parser.NewParser(parser.Options{}).ParseMetricSelector(selector)
 	if err != nil {
 		return nil, release.E(release.CodeBadQuery, selector, err)
 	}
-	return answerOf(q.Exec(ctx))
+	return ms, nil
 }
 
-func (e *engine) Range(ctx context.Context, expr string, from, to time.Time, step time.Duration) ([]samples.Series, error) {
+// Range evaluates an expression.
+func (e *Store) Range(ctx context.Context, expr string, from, to time.Time, step time.Duration) ([]samples.Series, error) {
 	q, err := e.engine.NewRangeQuery(ctx, e, nil, expr, from, to, step)
 	if err != nil {
 		return nil, release.E(release.CodeBadQuery, expr, err)
@@ -160,21 +208,20 @@ func answerOf(res *promql.Result) ([]samples.Series, error) {
 	return out, nil
 }
 
-func (e *engine) Series(ctx context.Context, selectors []string, from, to time.Time) ([]labels.Labels, error) {
-	q := &memoryQuerier{e, from.UnixMilli(), to.UnixMilli()}
+// Series lists label sets.
+func (e *Store) Series(_ context.Context, selectors []string, from, to time.Time) ([]labels.Labels, error) {
 	var out []labels.Labels
 	for _, s := range selectors {
-		ms, err := parser.NewParser(parser.Options{}).ParseMetricSelector(s)
+		ms, err := matchers(s)
 		if err != nil {
-			return nil, release.E(release.CodeBadQuery, s, err)
+			return nil, err
 		}
-		for set := q.Select(ctx, false, nil, ms...); set.Next(); {
-			out = append(out, set.At().Labels())
+		for _, m := range e.matching(from.UnixMilli(), to.UnixMilli(), ms) {
+			out = append(out, m.Labels)
 		}
 	}
 	return out, nil
 }
 
-func (e *engine) Types(context.Context, string) ([]string, error) { return nil, nil }
-
-func fromMap(m map[string]string) labels.Labels { return labels.FromMap(m) }
+// Types knows nothing.
+func (e *Store) Types(context.Context, string) ([]string, error) { return nil, nil }

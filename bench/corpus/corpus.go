@@ -1,0 +1,93 @@
+// Package corpus simulates rollouts of which the truth is known: what a metric
+// store would hold of them, and whether the new version is worse. Requests come as
+// they do, in bursts and waves, failures in bursts, latencies lognormal and all
+// pods slow at the same times; never at smooth rates.
+package corpus
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/signal/samples"
+)
+
+// Scrape is how often everything is scraped.
+const Scrape = 15 * time.Second
+
+// Past is how long before its rollout a workload is stored.
+const Past = 36 * time.Minute
+
+// Options of a world.
+type Options struct {
+	Seed    uint64
+	Start   time.Time     // of the rollout, to within a minute
+	Observe time.Duration // how long after it is stored
+}
+
+// World is what is stored of one simulated place, and what is true of the
+// releases in it. Most have one.
+type World struct {
+	Family   Family
+	Releases []Truth
+	Series   []*Series
+}
+
+// Series is one series with its samples in the order of time.
+type Series struct {
+	Labels  [][2]string
+	Samples []samples.Float
+	value   func() float64
+}
+
+// Truth is what is true of a release.
+type Truth struct {
+	Namespace  string    `json:"namespace"`
+	Workload   string    `json:"workload"`
+	ReplicaSet string    `json:"replicaset"`
+	Previous   string    `json:"previous_replicaset"`
+	Family     string    `json:"family"`
+	Regressed  bool      `json:"regressed"`
+	Ambiguous  bool      `json:"ambiguous,omitempty"`
+	Kind       string    `json:"kind,omitempty"` // errors, latency, state, silence, resources
+	Effect     string    `json:"effect,omitempty"`
+	Requests   float64   `json:"requests_per_second"`
+	Dialect    string    `json:"dialect"`
+	StartedAt  time.Time `json:"started_at"`
+	OnsetAt    time.Time `json:"onset_at,omitzero"`
+	// AffectedBy is the release that caused what shows here, namespace/replicaset,
+	// or "unreleased".
+	AffectedBy string `json:"affected_by,omitempty"`
+	// Bound is when the data hold ln(1/α) nats about the regression, α = 0.001, in
+	// seconds after StartedAt; 0 where they never do, or where that means nothing.
+	Bound float64 `json:"bound_seconds,omitempty"`
+}
+
+// New simulates a world of a family.
+func New(f Family, opt Options) *World {
+	if opt.Observe <= 0 {
+		opt.Observe = 30 * time.Minute
+	}
+	r := rand.New(rand.NewPCG(opt.Seed, 0x9e3779b97f4a7c15))
+	s := &sim{
+		rand: r, opt: opt, family: f,
+		begin: opt.Start.Add(-Past).Truncate(time.Second), end: opt.Start.Add(opt.Observe + 2*time.Minute).Truncate(time.Second),
+		namespace: fmt.Sprintf("team-%02d", r.IntN(30)),
+		kubeAt:    time.Duration(r.IntN(int(Scrape.Milliseconds()))) * time.Millisecond,
+	}
+	if f.Name == "overlap-pair" {
+		s.pair()
+	} else {
+		w := s.draw()
+		f.change(s, w)
+		s.workloads = []*workload{w}
+	}
+	s.run()
+	out := &World{Family: f, Series: s.series}
+	for _, w := range s.workloads {
+		if !w.bystander {
+			out.Releases = append(out.Releases, w.truth(s))
+		}
+	}
+	return out
+}

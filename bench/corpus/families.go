@@ -1,0 +1,330 @@
+package corpus
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Family is a kind of rollout.
+type Family struct {
+	Name      string
+	Regressed bool
+	Weight    int // how many of a hundred, roughly
+	Says      string
+	change    func(*sim, *workload)
+}
+
+// isNew tells the release's pods.
+func (p *pod) isNew() bool { return p.arm == fresh }
+
+// Healthy are the families without fault of the release.
+func Healthy() []Family {
+	return []Family{
+		{"aa-quiet", false, 20, "the same version again", func(_ *sim, w *workload) { w.burst = 1 }},
+		{"aa-bursts", false, 12, "the same version, failures come in bursts", func(s *sim, w *workload) { w.burst = pick(s, 3.0, 8, 20); w.base = pick(s, 0.002, 0.01, 0.03) }},
+		{"diurnal-ramp", false, 6, "traffic doubles or halves within the hour", ramp},
+		{"cold-start", false, 8, "each new pod is slow for its first minute", coldStart},
+		{"low-traffic", false, 8, "a request every few seconds", func(s *sim, w *workload) { w.rate = pick(s, 0.1, 0.3, 0.8) }},
+		{"zero-traffic", false, 5, "nobody calls", func(_ *sim, w *workload) { w.rate = 0 }},
+		{"incident-before", false, 6, "an outage that began before the rollout goes on", incidentBefore},
+		{"outage-both-arms", false, 6, "a dependency fails, for both versions", outage},
+		{"bad-node", false, 4, "one new pod stands on a bad node", badNode},
+		{"autoscaling", false, 5, "the replicas double while the rollout is on", autoscaling},
+		{"route-shift", false, 5, "traffic shifts to the slow route, for both versions", routeShift},
+		{"improvement", false, 5, "fewer failures, and faster", improvement},
+		{"missing-scrapes", false, 5, "a third of the scrapes fail", func(s *sim, w *workload) { w.missed = func(time.Time) bool { return s.rand.IntN(3) == 0 } }},
+		{"source-outage", false, 3, "nothing is stored for some minutes", sourceOutage},
+		{"old-pods-fail-stopping", false, 4, "old pods fail requests as they stop", oldPodsStop},
+	}
+}
+
+// Regressions are the families in which the release is at fault.
+func Regressions() []Family {
+	out := []Family{}
+	for _, times := range []float64{1.5, 2, 3, 5, 10} {
+		out = append(out, Family{
+			fmt.Sprintf("errors-x%g", times), true, 9, fmt.Sprintf("%g times as many failures", times),
+			func(s *sim, w *workload) { errorsTimes(s, w, times) },
+		})
+	}
+	return append(out,
+		Family{"errors-from-zero", true, 8, "failures where there were none", errorsFromZero},
+		Family{"latency-20", true, 4, "everything takes 20 % longer", slower("+20%", 1.2)},
+		Family{"latency-50", true, 6, "everything takes half as long again", slower("+50%", 1.5)},
+		Family{"latency-x2", true, 6, "everything takes twice as long", slower("x2", 2)},
+		Family{"latency-tail", true, 4, "one in twenty requests takes five times as long", tail},
+		Family{"one-route", true, 5, "one route fails ten times as often", oneRoute},
+		Family{"late-onset", true, 5, "failures begin 8 minutes after the rollout is complete", lateOnset},
+		Family{"crash-loop", true, 5, "the new containers crash again and again", crashLoop},
+		Family{"oom", true, 4, "the new containers are killed for want of memory", outOfMemory},
+		Family{"hang", true, 5, "new pods are ready, take requests and finish none", hang},
+		Family{"never-serve", true, 4, "new pods hang from the first request on, and nothing shows of it but silence", neverServe},
+		Family{"callers-only", true, 4, "requests to new pods fail before they get there", callersOnly},
+		Family{"overlap-pair", true, 5, "two workloads roll out at once; the one that is called is to blame", nil},
+		Family{"slow-leak", true, 3, "the new version's memory grows until it is killed", slowLeak},
+	)
+}
+
+// pair is made by the simulation itself.
+
+func ramp(s *sim, w *workload) {
+	end := pick(s, 2.0, 0.5)
+	w.load = func(at time.Time) float64 {
+		return math.Pow(end, at.Sub(s.begin).Hours())
+	}
+}
+
+func coldStart(_ *sim, w *workload) {
+	w.slower = func(p *pod, _ int, at time.Time) float64 {
+		if p.isNew() && at.Sub(p.ready) < time.Minute {
+			return 3
+		}
+		return 1
+	}
+}
+
+func incidentBefore(s *sim, w *workload) {
+	from := w.start.Add(-time.Duration(5+s.rand.IntN(6)) * time.Minute)
+	level := math.Max(0.03, 4*w.base) * (1 + s.rand.Float64())
+	w.affectedBy = "unreleased"
+	w.failing = func(_ *pod, _ int, at time.Time) float64 {
+		if at.After(from) {
+			return level
+		}
+		return w.base
+	}
+}
+
+func outage(s *sim, w *workload) {
+	from := w.start.Add(time.Duration(20+s.rand.IntN(60)) * time.Second)
+	to := from.Add(time.Duration(2+s.rand.IntN(6)) * time.Minute)
+	level := math.Max(0.05, 4*w.base) * (1 + s.rand.Float64())
+	w.affectedBy = "unreleased"
+	w.failing = func(_ *pod, _ int, at time.Time) float64 {
+		if at.After(from) && at.Before(to) {
+			return level
+		}
+		return w.base
+	}
+}
+
+func badNode(s *sim, w *workload) {
+	w.ambiguous = true
+	w.replicas = max(w.replicas, 4)
+	w.pods = nil
+	s.schedule(w)
+	sick := s.rand.IntN(w.replicas)
+	w.failing = func(p *pod, _ int, _ time.Time) float64 {
+		if p.isNew() && p.index == sick {
+			return 0.3
+		}
+		return w.base
+	}
+}
+
+func autoscaling(s *sim, w *workload) {
+	half := w.start.Add(w.completed().Sub(w.start) / 2)
+	n := w.replicas
+	for i := range n {
+		born := half.Add(time.Duration(5+s.rand.IntN(20)) * time.Second)
+		w.pods = append(w.pods, s.newPod(w, fresh, n+i, born, born.Add(15*time.Second), s.end.Add(time.Hour)))
+	}
+}
+
+func routeShift(s *sim, w *workload) {
+	from := w.start.Add(time.Duration(s.rand.IntN(120)) * time.Second)
+	w.routes[len(w.routes)-1].slow = 4
+	w.mix = func(at time.Time) float64 {
+		if at.After(from) {
+			return 5
+		}
+		return 1
+	}
+}
+
+func improvement(_ *sim, w *workload) {
+	w.base = math.Max(w.base, 0.01)
+	w.failing = func(p *pod, _ int, _ time.Time) float64 {
+		if p.isNew() {
+			return w.base / 4
+		}
+		return w.base
+	}
+	w.slower = func(p *pod, _ int, _ time.Time) float64 {
+		if p.isNew() {
+			return 0.7
+		}
+		return 1
+	}
+}
+
+func sourceOutage(s *sim, w *workload) {
+	from := w.start.Add(time.Duration(30+s.rand.IntN(300)) * time.Second)
+	to := from.Add(time.Duration(5+s.rand.IntN(6)) * time.Minute)
+	w.silent = func(at time.Time) bool { return at.After(from) && at.Before(to) }
+}
+
+func oldPodsStop(_ *sim, w *workload) {
+	w.failing = func(p *pod, _ int, at time.Time) float64 {
+		if !p.isNew() && p.gone.Sub(at) < 20*time.Second {
+			return 0.5
+		}
+		return w.base
+	}
+}
+
+// traffic is how much there is in the families of failures.
+func (s *sim) traffic() float64 { return pick(s, 0.5, 2, 10, 50, 200, 500) }
+
+func errorsTimes(s *sim, w *workload, times float64) {
+	w.rate, w.base = s.traffic(), pick(s, 0.001, 0.005, 0.02)
+	w.regressed, w.kind, w.effect, w.onset = true, "errors", fmt.Sprintf("x%g", times), w.start
+	w.failing = func(p *pod, _ int, _ time.Time) float64 {
+		if p.isNew() {
+			return times * w.base
+		}
+		return w.base
+	}
+}
+
+func errorsFromZero(s *sim, w *workload) {
+	w.rate, w.base = s.traffic(), 0
+	level := pick(s, 0.01, 0.02, 0.05)
+	w.regressed, w.kind, w.effect, w.onset = true, "errors", fmt.Sprintf("0 to %g%%", 100*level), w.start
+	w.failing = func(p *pod, _ int, _ time.Time) float64 {
+		if p.isNew() {
+			return level
+		}
+		return 0
+	}
+}
+
+func slower(effect string, factor float64) func(*sim, *workload) {
+	return func(s *sim, w *workload) {
+		w.rate = pick(s, 2.0, 10, 50, 200)
+		w.regressed, w.kind, w.effect, w.onset = true, "latency", effect, w.start
+		w.slower = func(p *pod, _ int, _ time.Time) float64 {
+			if p.isNew() {
+				return factor
+			}
+			return 1
+		}
+	}
+}
+
+func tail(s *sim, w *workload) {
+	w.rate = pick(s, 10.0, 50, 200)
+	w.regressed, w.kind, w.effect, w.onset = true, "latency", "tail", w.start
+	w.tail = func(p *pod, _ time.Time) float64 {
+		if p.isNew() {
+			return 0.05
+		}
+		return 0
+	}
+}
+
+func oneRoute(s *sim, w *workload) {
+	w.rate, w.base = pick(s, 10.0, 50, 200), pick(s, 0.002, 0.01)
+	w.regressed, w.kind, w.effect, w.onset = true, "errors", "x10 on one route", w.start
+	last := len(w.routes) - 1
+	w.failing = func(p *pod, r int, _ time.Time) float64 {
+		if p.isNew() && r == last {
+			return 10 * w.base
+		}
+		return w.base
+	}
+}
+
+func lateOnset(s *sim, w *workload) {
+	w.rate, w.base = pick(s, 2.0, 10, 50, 200), pick(s, 0.001, 0.005)
+	w.onset = w.completed().Add(8 * time.Minute)
+	w.regressed, w.kind, w.effect = true, "errors", "x10, late"
+	w.failing = func(p *pod, _ int, at time.Time) float64 {
+		if p.isNew() && at.After(w.onset) {
+			return 10 * w.base
+		}
+		return w.base
+	}
+}
+
+// stalled keeps the old pods that the rollout would have taken away: it waits for
+// the first new pod, which never becomes ready.
+func (s *sim) stalled(w *workload) {
+	kept := w.pods[:0]
+	for _, p := range w.pods {
+		switch {
+		case p.arm == stable:
+			p.gone = s.end.Add(time.Hour)
+			kept = append(kept, p)
+		case p.index < max(1, w.replicas/4):
+			p.ready = s.end.Add(time.Hour)
+			kept = append(kept, p)
+		}
+	}
+	w.pods = kept
+}
+
+func crashLoop(s *sim, w *workload) {
+	s.stalled(w)
+	w.regressed, w.kind, w.effect, w.onset = true, "state", "crash loop", w.start
+	w.waiting = func(p *pod, at time.Time) string {
+		if p.isNew() && at.Sub(p.born) > 30*time.Second {
+			return "CrashLoopBackOff"
+		}
+		return ""
+	}
+}
+
+func outOfMemory(s *sim, w *workload) {
+	every := time.Duration(3+s.rand.IntN(4)) * time.Minute
+	w.regressed, w.kind, w.effect, w.onset = true, "state", "OOM", w.start.Add(every)
+	w.killed = func(p *pod, at time.Time) int {
+		if !p.isNew() {
+			return 0
+		}
+		return int(at.Sub(p.born) / every)
+	}
+}
+
+func hang(s *sim, w *workload) {
+	w.rate = pick(s, 2.0, 10, 50)
+	w.onset = w.start.Add(time.Duration(1+s.rand.IntN(4)) * time.Minute)
+	w.regressed, w.kind, w.effect = true, "silence", "hang"
+	w.serves = func(p *pod, at time.Time) bool { return !p.isNew() || at.Before(w.onset) }
+}
+
+// neverServe keeps half of the old pods: the rollout waits, as for an approval.
+func neverServe(s *sim, w *workload) {
+	w.rate = pick(s, 2.0, 10, 50)
+	w.regressed, w.kind, w.effect, w.onset = true, "silence", "never serves", w.start
+	w.serves = func(p *pod, _ time.Time) bool { return !p.isNew() }
+	kept := w.pods[:0]
+	for _, p := range w.pods {
+		if p.index < w.replicas/2 {
+			kept = append(kept, p)
+		} else if p.arm == stable {
+			p.gone = s.end.Add(time.Hour)
+			kept = append(kept, p)
+		}
+	}
+	w.pods = kept
+}
+
+func slowLeak(s *sim, w *workload) {
+	every := time.Duration(10+s.rand.IntN(6)) * time.Minute
+	w.regressed, w.kind, w.effect, w.onset = true, "resources", "leak", w.start
+	w.leak = func(p *pod, at time.Time) float64 {
+		if !p.isNew() {
+			return 1
+		}
+		age := at.Sub(p.born) % every
+		return 1 + 2*age.Minutes()/every.Minutes()
+	}
+	w.killed = func(p *pod, at time.Time) int {
+		if !p.isNew() {
+			return 0
+		}
+		return int(at.Sub(p.born) / every)
+	}
+}
