@@ -173,3 +173,26 @@ func TestMemoryIsTakenForLessWhereTheReleaseServesMore(t *testing.T) {
 		t.Errorf("serving less it is taken for %+v", v.Release)
 	}
 }
+
+func TestAPastOfWhichASourceAnsweredAPartOnlyIsAskedForAgain(t *testing.T) {
+	requests := signal.Reading{Errors: &signal.Pair{Stable: signal.Arm{Count: release.Count{Total: 10}}}}
+	none := signal.Reading{Errors: &signal.Pair{}}
+	timed := signal.Reading{Latency: &signal.LatencyPair{Stable: signal.Histogram{Counts: []float64{10, 0}}}}
+	untimed := signal.Reading{Errors: requests.Errors, Latency: &signal.LatencyPair{}}
+	for name, c := range map[string]struct {
+		history []signal.Reading
+		want    bool
+	}{
+		"requests and their latencies":              {[]signal.Reading{requests, timed}, true},
+		"requests of a workload without histograms": {[]signal.Reading{none, requests}, true},
+		"requests that were not timed":              {[]signal.Reading{untimed}, true},
+		"latencies of requests that nobody counted": {[]signal.Reading{none, timed}, false},
+		"latencies alone":                           {[]signal.Reading{timed}, false},
+		"nothing":                                   {[]signal.Reading{none}, false},
+		"a user's own ratio where nothing else is":  {[]signal.Reading{{Custom: map[string]signal.Pair{"x": {Stable: signal.Arm{Count: release.Count{Total: 1}}}}}}, true},
+	} {
+		if got := whole(c.history); got != c.want {
+			t.Errorf("%s: whole %v", name, got)
+		}
+	}
+}

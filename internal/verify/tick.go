@@ -92,7 +92,17 @@ func (t *verification) takeHistory(res signal.Result, now time.Time) {
 	}
 	t.history = res.Readings
 	waited := !t.firstCounted.IsZero() && now.Sub(t.firstCounted) > historyPatience
-	t.historyKnown = waited || t.release.Previous == nil || slices.ContainsFunc(t.history, counted)
+	t.historyKnown = waited || t.release.Previous == nil || whole(t.history)
+}
+
+// whole reports whether a past holds requests, and not only of some signals: a
+// source that fails while it is read may answer half of it with nothing.
+func whole(history []signal.Reading) bool {
+	requests := slices.ContainsFunc(history, func(rd signal.Reading) bool {
+		return rd.Errors != nil && rd.Errors.Stable.Total > 0
+	})
+	timed := slices.ContainsFunc(history, func(rd signal.Reading) bool { return rd.Latency != nil && sum(rd.Latency.Stable.Counts) > 0 })
+	return requests || !timed && slices.ContainsFunc(history, counted)
 }
 
 // subjects lists the live releases that pass keep, in a stable order.
