@@ -8,6 +8,8 @@ import (
 const (
 	alpha     = 0.001
 	tolerated = 1.1 // relative risk
+	// slowerTolerated is the slow-down of all requests that is tolerated.
+	slowerTolerated = 1.2
 )
 
 // bound is when the data hold ln(1/α) nats against "the release is no worse than is
@@ -56,9 +58,14 @@ func (w *workload) thresholds() []float64 {
 
 // slow is the share of requests of a pod that take longer than a bound.
 func (w *workload) slow(p *pod, at time.Time, bound float64) float64 {
+	return w.slowAs(p, at, bound, 1)
+}
+
+// slowAs is the same if all took so many times as long.
+func (w *workload) slowAs(p *pod, at time.Time, bound, factor float64) float64 {
 	sum := 0.0
 	for r, share := range w.shares(at) {
-		median := w.median * w.factor(p, r, at)
+		median := factor * w.median * w.factor(p, r, at)
 		t := w.tailShare(p, at)
 		sum += share * ((1-t)*(1-slowerCDF(bound, median, w.sigma)) + t*(1-slowerCDF(bound, 5*median, w.sigma)))
 	}
@@ -96,14 +103,18 @@ func (w *workload) information(at time.Time, seconds, threshold float64) float64
 		// History knows the proportion of none no better than by how many it saw.
 		ps = 1 / (2 * w.rate * 30 * 60)
 	}
-	if pc <= tolerated*ps {
+	limit := tolerated * ps
+	if threshold > 0 {
+		limit = w.slowAs(w.pods[0], w.start.Add(-time.Minute), threshold, slowerTolerated)
+	}
+	if pc <= limit {
 		return 0
 	}
 	// Against the past, which is known.
-	against := rate * rho * divergence(pc, tolerated*ps)
+	against := rate * rho * divergence(pc, limit)
 	if ns > 0 {
 		theta := func(r float64) float64 { return rho * r / (rho*r + 1 - rho) }
-		arms := rate * (rho*pc + (1-rho)*ps) * divergence(theta(pc/ps), theta(tolerated))
+		arms := rate * (rho*pc + (1-rho)*ps) * divergence(theta(pc/ps), theta(limit/ps))
 		return math.Max(arms, 0)
 	}
 	return math.Max(against, 0)

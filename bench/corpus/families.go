@@ -96,8 +96,20 @@ func incidentBefore(s *sim, w *workload) {
 	}
 }
 
+// outage begins while both versions serve, and for a minute at least both do.
 func outage(s *sim, w *workload) {
-	from := w.start.Add(time.Duration(20+s.rand.IntN(60)) * time.Second)
+	w.pods = nil
+	s.scheduleAt(w, time.Duration(40+s.rand.IntN(30))*time.Second)
+	first, last := w.completed(), w.start
+	for _, p := range w.pods {
+		if p.isNew() && p.ready.Before(first) {
+			first = p.ready
+		}
+		if !p.isNew() && p.gone.After(last) {
+			last = p.gone
+		}
+	}
+	from := first.Add(time.Duration(s.rand.Float64() * float64(max(0, last.Sub(first)-time.Minute))))
 	to := from.Add(time.Duration(2+s.rand.IntN(6)) * time.Minute)
 	level := math.Max(0.05, 4*w.base) * (1 + s.rand.Float64())
 	w.affectedBy = "unreleased"

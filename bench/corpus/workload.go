@@ -131,6 +131,11 @@ func (s *sim) schedule(w *workload) {
 	if most := 5 * time.Minute / time.Duration(w.replicas); gap > most {
 		gap = most
 	}
+	s.scheduleAt(w, gap)
+}
+
+// scheduleAt lets a new pod begin every gap.
+func (s *sim) scheduleAt(w *workload, gap time.Duration) {
 	for i := range w.replicas {
 		born := w.start.Add(2*time.Second + time.Duration(i)*gap)
 		ready := born.Add(time.Duration(8+s.rand.IntN(25)) * time.Second)

@@ -7,6 +7,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -40,10 +42,18 @@ func main() {
 	regressed := flag.Int("regressed", 1500, "how many regressions")
 	seed := flag.Uint64("seed", 1, "of the simulation")
 	only := flag.String("families", "", "only these, comma-separated")
+	explain := flag.Uint64("explain", 0, "print all that was said of the one world of -families with this seed")
 	verbose := flag.Bool("v", false, "print each wrong verdict with the seed of its world")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *explain != 0 {
+		if err := show(ctx, *only, *explain); err != nil {
+			fmt.Fprintln(os.Stderr, "judge:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, *healthy, *regressed, *seed, *only, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "judge:", err)
 		os.Exit(1)
@@ -155,18 +165,37 @@ func progress(done *atomic.Int64, n int, begin time.Time) (stop func()) {
 	return func() { t.Stop(); close(end) }
 }
 
+// show prints the report of one world.
+func show(ctx context.Context, family string, seed uint64) error {
+	cat, err := catalogue.Load(rules.Signals)
+	if err != nil {
+		return err
+	}
+	for _, f := range append(corpus.Healthy(), corpus.Regressions()...) {
+		if f.Name == family {
+			world, report, err := replay(ctx, cat, job{f, seed})
+			if err != nil {
+				return err
+			}
+			e := json.NewEncoder(os.Stdout)
+			e.SetIndent("", "  ")
+			err = errors.Join(e.Encode(world.Releases), e.Encode(report))
+			for _, rel := range report.Releases {
+				for _, ev := range rel.Curves().Evidence {
+					for _, p := range ev.Curve {
+						fmt.Printf("%s %s %s release %d/%d stable %d/%d e %.3g\n", rel.ReplicaSet, ev.Signal, p.At.Sub(rel.StartedAt), p.Release.Bad, p.Release.Total, p.Stable.Bad, p.Stable.Total, p.EValue)
+					}
+				}
+			}
+			return err
+		}
+	}
+	return fmt.Errorf("no family is called %q", family)
+}
+
 // one simulates a world and replays it.
 func one(ctx context.Context, cat *catalogue.Catalogue, j job) ([]outcome, error) {
-	start := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC).Add(time.Duration(j.seed%86400) * time.Second)
-	world := corpus.New(j.family, corpus.Options{Seed: j.seed, Start: start, Observe: observe})
-	report, err := backtest.Run(ctx, cat, storeOf(world), backtest.Options{
-		From: start.Add(-10 * time.Minute), To: start.Add(observe + 90*time.Second), Observe: observe, Tick: tick, Workers: 1,
-		Policy: func(string, string) release.Policy {
-			p := release.DefaultPolicy()
-			p.Autonomy = release.AutonomyAuto
-			return p
-		},
-	})
+	world, report, err := replay(ctx, cat, j)
 	if err != nil {
 		return nil, fmt.Errorf("%s, seed %d: %w", j.family.Name, j.seed, err)
 	}
@@ -184,6 +213,20 @@ func one(ctx context.Context, cat *catalogue.Catalogue, j job) ([]outcome, error
 		out = append(out, o)
 	}
 	return out, nil
+}
+
+func replay(ctx context.Context, cat *catalogue.Catalogue, j job) (*corpus.World, *backtest.Report, error) {
+	start := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC).Add(time.Duration(j.seed%86400) * time.Second)
+	world := corpus.New(j.family, corpus.Options{Seed: j.seed, Start: start, Observe: observe})
+	report, err := backtest.Run(ctx, cat, storeOf(world), backtest.Options{
+		From: start.Add(-10 * time.Minute), To: start.Add(observe + 90*time.Second), Observe: observe, Tick: tick, Workers: 1,
+		Policy: func(string, string) release.Policy {
+			p := release.DefaultPolicy()
+			p.Autonomy = release.AutonomyAuto
+			return p
+		},
+	})
+	return world, report, err
 }
 
 func storeOf(w *corpus.World) *memory.Store {

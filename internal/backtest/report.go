@@ -105,6 +105,9 @@ type Needs struct {
 // key names a release as a user does.
 func (r *Release) key() string { return r.Namespace + "/" + r.ReplicaSet }
 
+// Curves is the verdict with the curves behind its evidence, of a regression.
+func (r *Release) Curves() release.Verdict { return r.verdict }
+
 // take keeps how a replay ended.
 func (r *Release) take(s *scene, replay *verify.Replay, v release.Verdict) {
 	rel := s.rel

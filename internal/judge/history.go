@@ -2,6 +2,7 @@ package judge
 
 import (
 	"math"
+	"time"
 
 	"gonum.org/v1/gonum/mathext"
 
@@ -22,6 +23,19 @@ const (
 	// moments, in which an outage may just have begun.
 	recentDecay = 0.9
 	momentDecay = 0.5
+	// The stable arm suffers from something outside when so many bad requests as it
+	// had last would be this rare at the history's rate.
+	outageTail = 0.001
+	// Or when what it had is so many times as likely at the release's rate as at the
+	// history's: what ails the one ails the other.
+	outageOdds = 3
+	// Where they were too few to tell, harm is the release's if it lasts so long.
+	outagePatience = 10 * time.Minute
+	// Evidence of so many nats that is kept back is forgotten when the harm ends.
+	heldBack = 2
+	// What an outage does next is known no better than from so many events: it
+	// grows and wanes.
+	outageEvents = 3
 )
 
 // LogGammaHistory is ln E of x bad ones among n requests after a rollout when
@@ -51,6 +65,7 @@ type baseline struct {
 	count   release.Count
 	scatter scatter
 	rate    float64 // p̂
+	bursts  float64 // φ of the windows
 	wander  float64 // variance of the rate between blocks, beyond noise
 	// nullRatio is the tolerated relative risk at this rate, ratios the
 	// alternatives; both stay within probabilities where bad requests are common.
@@ -71,7 +86,8 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 	b.known = true
 	n, x := float64(b.count.Total), float64(b.count.Bad)
 	b.rate = (x + 0.5) / (n + 1)
-	b.wander = blockVariance(windows, b.count, measure(&b.scatter).middle()*b.rate*(1-b.rate))
+	b.bursts = measure(&b.scatter).middle()
+	b.wander = blockVariance(windows, b.count, b.bursts*b.rate*(1-b.rate))
 
 	null := planeFor(r0, b.rate).at(b.rate)
 	b.nullRatio = null / b.rate
@@ -128,10 +144,17 @@ func blockVariance(windows []release.Count, all release.Count, noise float64) fl
 type past struct {
 	bet, count wealth
 	release    release.Count // in those ticks
-	hits       int           // of those ticks, with bad requests
+	// suffered are those during an outage that the stable arm had too: they are not
+	// held against history afterwards.
+	suffered release.Count
+	hits     int // of those ticks, with bad requests
 	// Bad requests and requests of the latest ticks, fading: of the stable arm
 	// while it ran, and of the release alone.
 	recent, moment, alone fading
+	fresh                 fading    // of the release in all ticks
+	since                 time.Time // the first of those ticks
+	held                  bool      // evidence was kept back
+	sound                 bool      // the release alone was as the history at some time
 }
 
 // fading is a count that forgets.
@@ -156,41 +179,84 @@ func (h *past) remember(c release.Count) {
 	h.moment.add(c, momentDecay)
 }
 
+// likelier is how much likelier, in nats, the stable arm's bad requests were at the
+// release's rate than at the history's.
+func (h *past) likelier(f fading, rate, bursts float64) float64 {
+	if h.fresh.x == 0 || h.fresh.n == 0 || rate <= 0 {
+		return 0
+	}
+	now := h.fresh.x / h.fresh.n
+	return (f.x*math.Log(now/rate) - f.n*(now-rate)) / bursts
+}
+
+// hold keeps evidence back while what the stable arm showed last cannot tell an
+// outage that hit both from harm of the release, as long as an outage may last.
+func (h *past) hold(b *baseline, at time.Time, logE float64) float64 {
+	if h.recent.n == 0 || h.sound || h.since.IsZero() || at.Sub(h.since) >= outagePatience {
+		return logE
+	}
+	if h.likelier(h.recent, b.rate, b.bursts) < -math.Log(outageOdds) && h.likelier(h.moment, b.rate, b.bursts) <= 0 {
+		return logE
+	}
+	h.held = h.held || logE > heldBack
+	return math.Min(logE, 0)
+}
+
 // recover forgets what the stable arm suffered once the release alone is back at
-// the history's rate: what was wrong outside is over.
+// the history's rate: what was wrong outside is over, and no evidence.
 func (h *past) recover(b *baseline, c release.Count) {
 	h.alone.add(c, recentDecay)
-	if h.alone.n >= minHistoryRequests && h.alone.x <= 2+1.5*b.rate*h.alone.n {
-		h.recent, h.moment = fading{}, fading{}
+	if h.alone.n < minHistoryRequests*b.bursts || h.alone.x > 2*b.bursts+1.5*b.rate*h.alone.n {
+		return
 	}
+	if h.held {
+		h.held = false
+		h.bet.giveAway()
+		h.count.giveAway()
+		h.release, h.hits = release.Count{}, 0
+	}
+	h.sound = true
+	h.recent, h.moment, h.suffered = fading{}, fading{}, release.Count{}
 }
 
 // prior is the baseline's, unless the stable arm did much worse while it still
 // ran: then something outside hurts, and its last ticks are the baseline. They
 // only ever soften the test, never sharpen it.
-func (h *past) prior(b *baseline, phi float64) gamma {
+func (h *past) prior(b *baseline, phi float64) (prior gamma, softened bool) {
 	g := b.prior(phi)
 	out := g
 	for _, f := range [...]fading{h.recent, h.moment} {
-		if f.x < 3 || f.x < 1.5*f.n*g.mean() || f.x < f.n*out.mean() {
+		// A burst is one event here too: it is no outage. How large bursts are is
+		// known from before: an outage would pass for one.
+		events := f.x / b.bursts
+		if f.x < 1.5*f.n*g.mean() || f.x < f.n*out.mean() {
 			continue
 		}
-		if mathext.RegIncBeta(f.x, g.a, f.n/(g.b+f.n)) > 0.01 {
+		clear := events >= 3 && mathext.RegIncBeta(events, g.a, f.n/(b.bursts*g.b+f.n)) <= outageTail
+		if !clear && h.likelier(f, g.mean(), b.bursts) < math.Log(outageOdds) {
 			continue
 		}
-		out.a = math.Min(g.a, f.x/phi+0.5)
+		out.a = math.Min(g.a, math.Min(events+0.5, outageEvents))
 		out.b = out.a / math.Min(1, f.x/f.n)
+		softened = true
 	}
-	return out
+	return out, softened
 }
 
 // step plays one tick of the release alone. phi is the dispersion as known
 // before it; counts weigh 1/φ, as the prior's do.
-func (h *past) step(b *baseline, c release.Count, phi float64) {
+func (h *past) step(b *baseline, at time.Time, c release.Count, phi float64) {
+	if h.since.IsZero() {
+		h.since = at
+	}
 	x, n := float64(c.Bad), float64(c.Total)
-	g := h.prior(b, phi)
+	g, softened := h.prior(b, phi)
 	nullB := g.b / b.nullRatio
-	seenX, seenN := float64(h.release.Bad)/phi, float64(h.release.Total)/phi
+	seen := h.release
+	if softened {
+		seen = h.suffered
+	}
+	seenX, seenN := float64(seen.Bad)/phi, float64(seen.Total)/phi
 	var inc [maxExperts]float64
 
 	// The rate the null expects is learned upwards from the release itself, never
@@ -210,9 +276,13 @@ func (h *past) step(b *baseline, c release.Count, phi float64) {
 		inc[j] = shape*math.Log(alt/null0) - (shape+xw)*math.Log((alt+nw)/(null0+nw))
 	}
 	h.count.step(&inc)
-	h.release = h.release.Add(c)
-	if c.Bad > 0 {
-		h.hits++
+	if softened {
+		h.suffered = h.suffered.Add(c)
+	} else {
+		h.release = h.release.Add(c)
+		if c.Bad > 0 {
+			h.hits++
+		}
 	}
 	h.recover(b, c)
 }
@@ -227,7 +297,7 @@ func (h *past) logE(b *baseline, phi float64) float64 {
 	if h.release.Total == 0 {
 		return ticks - math.Ln2
 	}
-	g := h.prior(b, phi)
+	g := b.prior(phi)
 	weight := 1 / (phi * (1 - b.rate))
 	x, n := float64(h.release.Bad), float64(h.release.Total)
 	atOnce := b.logGammas(g, weight*x, weight*n)

@@ -41,7 +41,7 @@ func New(cfg Config, signals []Signal) *Judge {
 // test is the state of one signal.
 type test interface {
 	top() head
-	step(Tick)
+	step(time.Time, Tick)
 	// logE is the logarithm of the e-value now.
 	logE() float64
 	// suspect asks the pods where the evidence comes from.
@@ -87,7 +87,7 @@ func (c Config) sane() Config {
 func (j *Judge) Step(at time.Time, ticks map[string]Tick) {
 	for _, s := range j.tests {
 		if t, ok := ticks[s.top().name]; ok {
-			s.step(t)
+			s.step(at, t)
 		}
 	}
 	if j.regressed || j.e() < 1/j.cfg.Alpha {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -96,7 +97,7 @@ func usable(m release.Measure) bool {
 	return m.Weight > 0 && m.Sum >= 0 && m.Sum < 1e300 && m.Weight < 1e300
 }
 
-func (q *quantity) step(t Tick) {
+func (q *quantity) step(_ time.Time, t Tick) {
 	if t.Value == nil {
 		return
 	}

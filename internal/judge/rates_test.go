@@ -114,7 +114,7 @@ func TestHarmIsFoundInTime(t *testing.T) {
 		{
 			"0.1 to 5 % errors in a rolling update at 20 requests a second",
 			world{history: 24, share: rolling, before: .001, bad: constant(.05), pods: 4},
-			45 * time.Second, .95,
+			45 * time.Second, .88, // a failure of the last old pods may be that of an outage
 		},
 		{
 			"the same with half an hour of history",

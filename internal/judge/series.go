@@ -3,6 +3,7 @@ package judge
 import (
 	"math"
 	"strings"
+	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -49,7 +50,7 @@ func (s *series) dispersion() dispersion {
 	return measure(&s.baseline.scatter, &s.stableSpan, &s.releaseSpan)
 }
 
-func (s *series) step(t Tick) {
+func (s *series) step(at time.Time, t Tick) {
 	c, st := sane(t.Release), sane(t.Stable)
 	if c.Total == 0 && st.Total == 0 {
 		return
@@ -59,7 +60,7 @@ func (s *series) step(t Tick) {
 	case c.Total > 0 && st.Total > 0:
 		s.present.step(c, st, t.Strata, s.r0, s.guess(), d.upper())
 	case c.Total > 0 && s.baseline.known:
-		s.past.step(&s.baseline, c, d.upper())
+		s.past.step(&s.baseline, at, c, d.upper())
 	}
 	s.health.step(c, st, s.guess(), d.middle())
 	s.pods.step(t.Pods, c, st, s.r0, d.upper())
@@ -68,8 +69,9 @@ func (s *series) step(t Tick) {
 	s.releaseSpan.add(c)
 	s.stableSpan.add(st)
 	s.past.remember(st)
+	s.past.fresh.add(c, recentDecay)
 	if s.baseline.known {
-		s.then = s.past.logE(&s.baseline, s.dispersion().upper())
+		s.then = s.past.hold(&s.baseline, at, s.past.logE(&s.baseline, s.dispersion().upper()))
 	}
 }
 

@@ -60,6 +60,14 @@ func (w *wealth) step(increments *[maxExperts]float64) {
 	}
 }
 
+// giveAway forgets what was gained. What was lost stays lost.
+func (w *wealth) giveAway() {
+	for j := range w.experts {
+		w.log[j] -= math.Max(0, w.now)
+	}
+	w.now = w.sum()
+}
+
 // logE is the logarithm of the e-value now.
 func (w *wealth) logE() float64 { return w.now }
 

@@ -97,7 +97,7 @@ func DefaultPolicy() Policy {
 		Name:            "default",
 		Autonomy:        AutonomyObserve,
 		Observe:         30 * time.Minute,
-		Warmup:          15 * time.Second,
+		Warmup:          time.Minute,
 		History:         30 * time.Minute,
 		SourceGrace:     2 * time.Minute,
 		ReadyWithin:     5 * time.Minute,

@@ -26,6 +26,7 @@ type rig struct {
 
 func testPolicy() release.Policy {
 	p := release.DefaultPolicy()
+	p.Warmup = 15 * time.Second
 	p.Autonomy, p.Observe, p.SourceGrace = release.AutonomyAuto, 10*time.Minute, time.Minute
 	return p
 }
@@ -210,7 +211,7 @@ func TestARestartFindsLiveReleasesAgain(t *testing.T) {
 		m := newMemory()
 		r := newRig(t, testPolicy(), m)
 		w := healthyWorld(3)
-		w.releaseErr = .05
+		w.releaseErr, w.rate = .05, 100
 		id := r.deploy("", w)
 		time.Sleep(6 * time.Second)
 		r.stop()
@@ -221,7 +222,7 @@ func TestARestartFindsLiveReleasesAgain(t *testing.T) {
 		again := newRig(t, testPolicy(), m)
 		defer again.stop()
 		w2 := healthyWorld(3)
-		w2.releaseErr = .05
+		w2.releaseErr, w2.rate = .05, 100
 		again.source.put(id, w2)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
