@@ -33,6 +33,10 @@ const (
 	outagePatience = 10 * time.Minute
 	// Evidence of so many nats that is kept back is forgotten when the harm ends.
 	heldBack = 2
+	// An outage is over when what the release alone had lately is so many times as
+	// likely at the history's rate; it raises the rate by so much at least.
+	soundOdds   = 100
+	leastOutage = 0.02
 	// What an outage does next is known no better than from so many events: it
 	// grows and wanes.
 	outageEvents = 3
@@ -65,8 +69,8 @@ type baseline struct {
 	count   release.Count
 	scatter scatter
 	rate    float64 // p̂
-	bursts  float64 // φ of the windows
-	wander  float64 // variance of the rate between blocks, beyond noise
+
+	wander float64 // variance of the rate between blocks, beyond noise
 	// nullRatio is the tolerated relative risk at this rate, ratios the
 	// alternatives; both stay within probabilities where bad requests are common.
 	nullRatio float64
@@ -86,8 +90,7 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 	b.known = true
 	n, x := float64(b.count.Total), float64(b.count.Bad)
 	b.rate = (x + 0.5) / (n + 1)
-	b.bursts = measure(&b.scatter).middle()
-	b.wander = blockVariance(windows, b.count, b.bursts*b.rate*(1-b.rate))
+	b.wander = blockVariance(windows, b.count, measure(&b.scatter).middle()*b.rate*(1-b.rate))
 
 	null := planeFor(r0, b.rate).at(b.rate)
 	b.nullRatio = null / b.rate
@@ -154,6 +157,7 @@ type past struct {
 	fresh                 fading    // of the release in all ticks
 	since                 time.Time // the first of those ticks
 	held                  bool      // evidence was kept back
+	bursts                float64   // φ, of the history and of the release from tick to tick
 	sound                 bool      // the release alone was as the history at some time
 }
 
@@ -179,14 +183,22 @@ func (h *past) remember(c release.Count) {
 	h.moment.add(c, momentDecay)
 }
 
-// likelier is how much likelier, in nats, the stable arm's bad requests were at the
-// release's rate than at the history's.
-func (h *past) likelier(f fading, rate, bursts float64) float64 {
-	if h.fresh.x == 0 || h.fresh.n == 0 || rate <= 0 {
+// likelier is how much likelier, in nats, bad requests are at one rate than at
+// another, when so many come together.
+func likelier(f fading, rate, than, bursts float64) float64 {
+	if rate <= 0 || than <= 0 {
 		return 0
 	}
-	now := h.fresh.x / h.fresh.n
-	return (f.x*math.Log(now/rate) - f.n*(now-rate)) / bursts
+	return (f.x*math.Log(rate/than) - f.n*(rate-than)) / bursts
+}
+
+// shared is how much likelier, in nats, bad requests of the stable arm were at the
+// release's rate than at the history's.
+func (h *past) shared(f fading, rate float64) float64 {
+	if h.fresh.x == 0 || h.fresh.n == 0 {
+		return 0
+	}
+	return likelier(f, h.fresh.x/h.fresh.n, rate, h.bursts)
 }
 
 // hold keeps evidence back while what the stable arm showed last cannot tell an
@@ -195,7 +207,7 @@ func (h *past) hold(b *baseline, at time.Time, logE float64) float64 {
 	if h.recent.n == 0 || h.sound || h.since.IsZero() || at.Sub(h.since) >= outagePatience {
 		return logE
 	}
-	if h.likelier(h.recent, b.rate, b.bursts) < -math.Log(outageOdds) && h.likelier(h.moment, b.rate, b.bursts) <= 0 {
+	if h.shared(h.recent, b.rate) < -math.Log(outageOdds) && h.shared(h.moment, b.rate) <= 0 {
 		return logE
 	}
 	h.held = h.held || logE > heldBack
@@ -206,7 +218,11 @@ func (h *past) hold(b *baseline, at time.Time, logE float64) float64 {
 // the history's rate: what was wrong outside is over, and no evidence.
 func (h *past) recover(b *baseline, c release.Count) {
 	h.alone.add(c, recentDecay)
-	if h.alone.n < minHistoryRequests*b.bursts || h.alone.x > 2*b.bursts+1.5*b.rate*h.alone.n {
+	ill := 3*b.rate + leastOutage
+	if h.recent.n > 0 {
+		ill = math.Max(ill, h.recent.x/h.recent.n)
+	}
+	if h.alone.n < minHistoryRequests || likelier(h.alone, ill, b.rate, h.bursts) > -math.Log(soundOdds) {
 		return
 	}
 	if h.held {
@@ -226,14 +242,13 @@ func (h *past) prior(b *baseline, phi float64) (prior gamma, softened bool) {
 	g := b.prior(phi)
 	out := g
 	for _, f := range [...]fading{h.recent, h.moment} {
-		// A burst is one event here too: it is no outage. How large bursts are is
-		// known from before: an outage would pass for one.
-		events := f.x / b.bursts
+		// A burst is one event here too: it is no outage.
+		events := f.x / h.bursts
 		if f.x < 1.5*f.n*g.mean() || f.x < f.n*out.mean() {
 			continue
 		}
-		clear := events >= 3 && mathext.RegIncBeta(events, g.a, f.n/(b.bursts*g.b+f.n)) <= outageTail
-		if !clear && h.likelier(f, g.mean(), b.bursts) < math.Log(outageOdds) {
+		clear := events >= 3 && mathext.RegIncBeta(events, g.a, f.n/(h.bursts*g.b+f.n)) <= outageTail
+		if !clear && h.shared(f, g.mean()) < math.Log(outageOdds) {
 			continue
 		}
 		out.a = math.Min(g.a, math.Min(events+0.5, outageEvents))

@@ -56,6 +56,8 @@ func (s *series) step(at time.Time, t Tick) {
 		return
 	}
 	d := s.dispersion()
+	// Without the stable arm: the onset of an outage there would pass for a burst.
+	s.past.bursts = measure(&s.baseline.scatter, &s.releaseSpan).middle()
 	switch {
 	case c.Total > 0 && st.Total > 0:
 		s.present.step(c, st, t.Strata, s.r0, s.guess(), d.upper())
