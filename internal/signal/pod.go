@@ -10,6 +10,7 @@ type pod struct {
 	arm    armIndex
 	own    presence // what it exports itself
 	told   presence // what exporters tell of it
+	up     presence // that it was scraped at all
 	carry  []carry
 	cells  []float64 // by column and tick
 	gauges [][]float64
@@ -54,7 +55,7 @@ func (t *tracked) columns() int { return columnCustom + 2*len(t.custom) }
 func (t *tracked) pod(name string, a armIndex) *pod {
 	p := t.pods[name]
 	if p == nil {
-		p = &pod{name: name, arm: a, own: presence{newest: math.MinInt64}, told: presence{newest: math.MinInt64}, ready: readiness{value: math.NaN()}}
+		p = &pod{name: name, arm: a, own: presence{newest: math.MinInt64}, told: presence{newest: math.MinInt64}, up: presence{newest: math.MinInt64}, ready: readiness{value: math.NaN()}}
 		t.pods[name] = p
 	}
 	return p
@@ -106,5 +107,5 @@ func (p *pod) exports(v view, bound int32) {
 func (p *pod) clear() {
 	p.hist = [viewCount][]float64{}
 	p.gauges, p.cells = nil, nil
-	p.own.ticks, p.told.ticks = nil, nil
+	p.own.ticks, p.told.ticks, p.up.ticks = nil, nil, nil
 }

@@ -20,6 +20,7 @@ func (t *tracked) readings() {
 		}
 		for _, p := range pods {
 			rd.Fresh = rd.Fresh || p.own.in(k)
+			rd.Scraped[p.arm] = rd.Scraped[p.arm] || p.own.in(k) || p.up.in(k)
 		}
 		if t.dialectKnown() && t.readable(feedRequests, viewServer) {
 			rd.Errors = t.pair(pods, viewServer, k)

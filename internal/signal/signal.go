@@ -141,6 +141,9 @@ type Reading struct {
 	// Fresh is set when some pod of the subject was scraped within the look-back
 	// that ends with the tick.
 	Fresh bool
+	// Scraped is set for an arm of which some pod was scraped within that time,
+	// whatever it had to tell: the release and the stable one.
+	Scraped [2]bool
 }
 
 // Result is what one read gave for one subject.

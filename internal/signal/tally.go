@@ -38,11 +38,13 @@ func (t *tracked) seen() {
 	for _, p := range t.pods {
 		p.own.begin(t)
 		p.told.begin(t)
+		p.up.begin(t)
 	}
 	for _, b := range []*batch{&t.round.own, &t.round.called, &t.round.exported} {
 		for i := range b.entries {
 			p := b.metas[i].to
 			if b.metas[i].feed.what == feedScrapes {
+				p.up.saw(t, b.entries[i].Samples)
 				continue // scraped, but it may tell nothing of what is measured
 			}
 			if b == &t.round.own || (b == &t.round.called && !t.dialectKnown()) {

@@ -26,6 +26,9 @@ func conclude(t *verification, now time.Time) release.Verdict {
 	}
 	if t.observed {
 		states, findings := podState(t.obs, t.policy, now)
+		if e := t.silence.evidence(t.quietest); e != nil && t.release.Previous != nil {
+			states = append(states, *e)
+		}
 		v.Evidence = append(states, v.Evidence...)
 		v.Findings = append(v.Findings, findings...)
 		if len(states) > 0 {

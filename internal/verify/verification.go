@@ -39,6 +39,9 @@ type verification struct {
 	firstCounted time.Time
 	sourceErr    error
 	lastPacing   pacing
+	silence      silence
+	perSecond    float64       // requests before the rollout
+	quietest     time.Duration // the longest time without any before it
 
 	obs      release.Observation
 	observed bool
@@ -194,6 +197,7 @@ func (t *verification) setUp() bool {
 			t.early[i].Latency, t.early[i].CallerLatency = nil, nil
 		}
 	}
+	t.perSecond, t.quietest = paceOf(t.history)
 	t.signals = t.declare()
 	declared := make([]judge.Signal, len(t.signals))
 	for i, m := range t.signals {
@@ -208,6 +212,7 @@ func (t *verification) setUp() bool {
 
 // step is one tick of the judge, and one point of each curve.
 func (t *verification) step(rd signal.Reading) {
+	t.silence.step(rd, t.perSecond)
 	switch {
 	case rd.Errors != nil:
 		t.pace(rd.Errors.Release.Total, rd.To.Sub(rd.From).Seconds())
