@@ -147,6 +147,9 @@ func autoscaling(s *sim, w *workload) {
 func routeShift(s *sim, w *workload) {
 	from := w.start.Add(time.Duration(s.rand.IntN(120)) * time.Second)
 	w.routes[len(w.routes)-1].slow = 4
+	for w.dialect.name == "istio" { // which knows no routes: nobody could tell
+		w.dialect = pick(s, dialects...)
+	}
 	w.mix = func(at time.Time) float64 {
 		if at.After(from) {
 			return 5

@@ -62,7 +62,8 @@ func (h *health) fix(base float64) {
 	h.limit = math.Max(planeFor(h.ratio, base).at(base), math.Min(base+h.increase, (1+base)/2))
 }
 
-func (h *health) step(c, s release.Count, guess, phi float64) {
+// step plays one tick; exposed is the release's at the past's mix of routes.
+func (h *health) step(c, exposed, s release.Count, guess, phi float64) {
 	if !h.known {
 		h.release, h.stable = h.release.Add(c), h.stable.Add(s)
 		if h.stable.Total < minStableRequests {
@@ -77,7 +78,7 @@ func (h *health) step(c, s release.Count, guess, phi float64) {
 	if c.Total == 0 {
 		return
 	}
-	h.playAbsolute(c, phi)
+	h.playAbsolute(exposed, phi)
 	if s.Total > 0 {
 		h.playRelative(c, s, guess, phi)
 	}

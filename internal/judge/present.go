@@ -54,7 +54,7 @@ func newPresent(failures bool) present {
 func (p *present) step(c, s release.Count, strata []Stratum, r0, guess, phi float64) {
 	p.release, p.stable = p.release.Add(c), p.stable.Add(s)
 	if len(strata) < 2 || len(strata) > maxStrata {
-		strata = []Stratum{{c, s}}
+		strata = []Stratum{{Release: c, Stable: s}}
 	}
 	for len(p.past) < len(strata) {
 		p.past = append(p.past, pastStratum{})
@@ -115,4 +115,37 @@ func (p *present) guess(i, strata int, all float64) float64 {
 
 func (p *present) logE() float64 {
 	return logAdd(p.bet.logE(), p.count.logE()) - math.Ln2
+}
+
+// holdPast is how many requests at the workload's rate a route's own past is held
+// by.
+const holdPast = 50
+
+// exposed is a tick of the release as it would be with the routes' shares of the
+// past: each request counts as many as its route's bad requests were more than the
+// workload's. A shift to a route that always failed more, or took longer, is then
+// no evidence against the past. Routes that hold failures by what they are count as
+// all others.
+func (s *series) exposed(t Tick) release.Count {
+	c, mix := sane(t.Release), t.Mix
+	if mix == nil {
+		mix = t.Strata
+	}
+	if len(mix) < 2 || len(mix) > maxStrata || s.baseline.rate <= 0 {
+		return c
+	}
+	all, expected := 0.0, 0.0
+	for _, k := range mix {
+		requests, past, rate := float64(sane(k.Release).Total), sane(k.Past), s.baseline.rate
+		if past.Total > 0 && !(s.present.failures && past.Ratio() >= failureBucket) {
+			rate = (float64(past.Bad) + holdPast*rate) / (float64(past.Total) + holdPast)
+		}
+		all += requests
+		expected += requests * rate
+	}
+	if all == 0 {
+		return c
+	}
+	n := float64(c.Total) * expected / (all * s.baseline.rate)
+	return release.Count{Total: max(c.Bad, int64(math.Round(n)), 1), Bad: c.Bad}
 }

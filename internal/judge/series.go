@@ -62,9 +62,9 @@ func (s *series) step(at time.Time, t Tick) {
 	case c.Total > 0 && st.Total > 0:
 		s.present.step(c, st, t.Strata, s.r0, s.guess(), d.upper())
 	case c.Total > 0 && s.baseline.known:
-		s.past.step(&s.baseline, at, c, d.upper())
+		s.past.step(&s.baseline, at, s.exposed(t), d.upper())
 	}
-	s.health.step(c, st, s.guess(), d.middle())
+	s.health.step(c, s.exposed(t), st, s.guess(), d.middle())
 	s.pods.step(t.Pods, c, st, s.r0, d.upper())
 
 	s.release, s.stable = s.release.Add(c), s.stable.Add(st)

@@ -58,12 +58,16 @@ type Tick struct {
 	// Strata split Release and Stable by route, so that a shift in the mix of
 	// routes is not taken for harm; nil where they are not told apart.
 	Strata []Stratum
+	// Mix is how the release's requests are divided by route where Strata is nil
+	// because some of its pods do not count yet.
+	Mix []Stratum
 	// Value is set instead of all the above in a signal of quantities.
 	Value *ValueTick
 }
 
-// Stratum is one route's share of a tick.
-type Stratum struct{ Release, Stable release.Count }
+// Stratum is one route's share of a tick. Past is what it did before the rollout,
+// all of it; zero where that is not known.
+type Stratum struct{ Release, Stable, Past release.Count }
 
 // ValueTick is what a signal of quantities measured in one tick. An arm without
 // exposure has Weight 0.

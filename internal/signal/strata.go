@@ -19,9 +19,6 @@ const (
 // at, so that a restarted Watchtower counts by the same routes.
 func (t *tracked) rank() {
 	t.ranked = true
-	if t.wholeOf {
-		return
-	}
 	byRoute := map[string]float64{}
 	total := 0.0
 	for i := range t.round.own.metas {

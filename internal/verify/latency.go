@@ -30,6 +30,8 @@ type latency struct {
 	// firstSeen is when each release pod's first requests were counted: its
 	// warm-up runs from there, the same live and in replay.
 	firstSeen map[string]time.Time
+	// routes are what each route did before the rollout, by quantile.
+	routes []map[string]release.Count
 }
 
 type quantile struct {
@@ -133,11 +135,16 @@ func (l *latency) measured(t *verification) []measured {
 // history is the windows before the rollout, counted for one quantile.
 func (l *latency) history(readings []signal.Reading, q quantile) []release.Count {
 	var out []release.Count
+	routes := map[string]release.Count{}
 	for _, rd := range readings {
 		if pair := l.of(rd); pair != nil {
 			out = append(out, slower(pair.Stable.Bounds, pair.Stable.Counts, q.boundary))
+			for _, s := range pair.Strata {
+				routes[s.Route] = routes[s.Route].Add(slower(pair.Stable.Bounds, s.Stable, q.boundary))
+			}
 		}
 	}
+	l.routes = append(l.routes, routes)
 	return out
 }
 
@@ -171,7 +178,7 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 	if len(pair.Release.Pods) == 0 { // callers that do not tell which pod answered
 		copy(warm, pair.Release.Counts)
 	}
-	for _, q := range l.quantiles {
+	for i, q := range l.quantiles {
 		k := judge.Tick{
 			Release: slower(pair.Release.Bounds, warm, q.boundary),
 			Stable:  slower(pair.Stable.Bounds, pair.Stable.Counts, q.boundary),
@@ -180,13 +187,18 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 		for name, counts := range pods {
 			k.Pods[name] = slower(pair.Release.Bounds, counts, q.boundary)
 		}
-		if len(pods) == len(pair.Release.Pods) { // those that warm up are not told apart by route
-			for _, s := range pair.Strata {
-				k.Strata = append(k.Strata, judge.Stratum{
-					Release: slower(pair.Release.Bounds, s.Release, q.boundary),
-					Stable:  slower(pair.Stable.Bounds, s.Stable, q.boundary),
-				})
-			}
+		strata := make([]judge.Stratum, 0, len(pair.Strata))
+		for _, s := range pair.Strata {
+			strata = append(strata, judge.Stratum{
+				Release: slower(pair.Release.Bounds, s.Release, q.boundary),
+				Stable:  slower(pair.Stable.Bounds, s.Stable, q.boundary),
+				Past:    l.routes[i][s.Route],
+			})
+		}
+		if len(pods) == len(pair.Release.Pods) {
+			k.Strata = strata
+		} else { // those that warm up are not told apart by route
+			k.Mix = strata
 		}
 		out.ticks[q.signal] = k
 		out.values[q.signal] = [2]float64{

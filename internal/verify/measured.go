@@ -82,6 +82,7 @@ func (t *verification) declare() []measured {
 
 // counted is a signal of bad ones among all.
 func (t *verification) counted(name, seenBy string, weight float64, required bool, of func(signal.Reading) *signal.Pair) measured {
+	routes := map[string]release.Count{} // before the rollout
 	m := measured{
 		declared: judge.Signal{Name: name, Weight: weight, Required: required},
 		signal:   name, seenBy: seenBy, unit: release.UnitRatio,
@@ -90,21 +91,25 @@ func (t *verification) counted(name, seenBy string, weight float64, required boo
 			if p == nil {
 				return judge.Tick{}, false
 			}
-			return tickOf(*p), true
+			return tickOf(*p, routes), true
 		},
 	}
 	for _, h := range t.history {
 		if p := of(h); p != nil {
 			m.declared.History = append(m.declared.History, p.Stable.Count)
+			for _, s := range p.Strata {
+				routes[s.Route] = routes[s.Route].Add(s.Stable)
+			}
 		}
 	}
 	return m
 }
 
-func tickOf(p signal.Pair) judge.Tick {
+// tickOf is a tick of both arms; routes is what each did before the rollout.
+func tickOf(p signal.Pair, routes map[string]release.Count) judge.Tick {
 	k := judge.Tick{Release: p.Release.Count, Stable: p.Stable.Count, Pods: p.Release.Pods}
 	for _, s := range p.Strata {
-		k.Strata = append(k.Strata, judge.Stratum{Release: s.Release, Stable: s.Stable})
+		k.Strata = append(k.Strata, judge.Stratum{Release: s.Release, Stable: s.Stable, Past: routes[s.Route]})
 	}
 	return k
 }
@@ -126,7 +131,7 @@ func (t *verification) calls(only bool) measured {
 			return judge.Tick{}, false
 		}
 		if len(rd.Callers.Release.Pods)+len(rd.Callers.Stable.Pods) > 0 || rd.Errors == nil {
-			return tickOf(*rd.Callers), true
+			return tickOf(*rd.Callers, nil), true
 		}
 		return judge.Tick{Release: excess.of(rd)}, true
 	}
