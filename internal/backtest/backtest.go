@@ -21,6 +21,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/signal/samples"
+	"github.com/watchtower-verify/watchtower/internal/verify"
 )
 
 // Options of a replay.
@@ -97,14 +98,14 @@ func (r *runner) all(ctx context.Context, candidates []candidate) ([]*Release, e
 	var done atomic.Int64
 	var progress sync.Mutex
 	out := make([]*Release, len(candidates))
-	g, ctx := errgroup.WithContext(ctx)
+	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(r.opt.Workers)
 	for i, c := range candidates {
 		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
+			if err := each.Err(); err != nil {
 				return err
 			}
-			res, err := r.one(ctx, c)
+			res, err := r.one(each, c, nil)
 			if err != nil {
 				return fmt.Errorf("replay %s/%s: %w", c.namespace, c.replicaSet, err)
 			}
@@ -121,6 +122,9 @@ func (r *runner) all(ctx context.Context, candidates []candidate) ([]*Release, e
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	if err := r.again(ctx, candidates, out); err != nil {
+		return nil, err
+	}
 	out = slices.DeleteFunc(out, func(r *Release) bool { return r == nil })
 	slices.SortFunc(out, func(a, b *Release) int {
 		if c := a.StartedAt.Compare(b.StartedAt); c != 0 {
@@ -129,6 +133,36 @@ func (r *runner) all(ctx context.Context, candidates []candidate) ([]*Release, e
 		return strings.Compare(a.key(), b.key())
 	})
 	return out, nil
+}
+
+// again replays the releases of which others may be the cause, with what was known
+// of these at each tick.
+func (r *runner) again(ctx context.Context, candidates []candidate, out []*Release) error {
+	byNamespace := map[string][]verify.Suspect{}
+	for _, rel := range out {
+		if rel != nil {
+			byNamespace[rel.Namespace] = append(byNamespace[rel.Namespace], rel.suspect)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.opt.Workers)
+	for i, rel := range out {
+		if rel == nil || !rel.suffers() {
+			continue
+		}
+		others := slices.DeleteFunc(slices.Clone(byNamespace[rel.Namespace]), func(s verify.Suspect) bool {
+			return s.Workload == rel.Workload || s.Began.Sub(rel.StartedAt).Abs() > rel.policy.Observe
+		})
+		if len(others) == 0 {
+			continue
+		}
+		verify.SortSuspects(others)
+		g.Go(func() (err error) {
+			out[i], err = r.one(ctx, candidates[i], others)
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // store counts what is asked of a metric store, and asks again where it could not

@@ -10,7 +10,7 @@ import (
 )
 
 // one replays a candidate; nil when it is no release.
-func (r *runner) one(ctx context.Context, c candidate) (*Release, error) {
+func (r *runner) one(ctx context.Context, c candidate, others []verify.Suspect) (*Release, error) {
 	policy := r.opt.Policy(c.namespace, c.deployment)
 	if r.opt.Observe > 0 {
 		policy.Observe = r.opt.Observe
@@ -31,7 +31,7 @@ func (r *runner) one(ctx context.Context, c candidate) (*Release, error) {
 		return nil, nil
 	}
 	out := &Release{candidate: c, policy: policy}
-	return out, r.live(ctx, scene, policy, out)
+	return out, r.live(ctx, scene, policy, others, out)
 }
 
 // sameImages reports a restart, or a change of anything but images.
@@ -48,11 +48,12 @@ func (r *runner) skip(c candidate, why string) {
 }
 
 // live lives a release from its start to its end.
-func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, out *Release) error {
+func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, others []verify.Suspect, out *Release) error {
 	reader := signal.NewReader(r.cat, r.store, signal.Options{
 		Tick: r.opt.Tick, Lag: r.opt.Lag, Origin: s.rel.StartedAt, SliceTicks: sliceTicks, ScrapeLookback: time.Minute, Limits: r.opt.Limits,
 	})
 	replay := verify.NewReplay(s.rel, policy, r.opt.Tick)
+	replay.Others = others
 	if err := r.history(ctx, s, reader, replay); err != nil {
 		return err
 	}

@@ -185,8 +185,8 @@ func (s *series) result(alpha float64) SignalResult {
 	r := SignalResult{
 		Name: s.name,
 		E:    expCapped(s.logE()), EStable: expCapped(s.present.logE()), EHistory: expCapped(s.then),
-		HealthyE: expCapped(s.health.logE()),
-		Release:  s.release, Stable: s.stable, History: s.baseline.count,
+		HealthyE: expCapped(s.health.logE()), Outside: s.outside,
+		Release: s.release, Stable: s.stable, History: s.baseline.count,
 		Dispersion: d.upper(),
 	}
 	_, r.Baseline = s.reference()

@@ -19,6 +19,7 @@ type series struct {
 	health   health
 	pods     pods
 	then     float64 // ln of the evidence against history
+	outside  bool    // the stable arm suffered too
 
 	release, stable         release.Count // over all ticks
 	releaseSpan, stableSpan scatter
@@ -72,6 +73,10 @@ func (s *series) step(at time.Time, t Tick) {
 	s.stableSpan.add(st)
 	s.past.remember(st)
 	s.past.fresh.add(c, recentDecay)
+	if s.baseline.known && st.Total > 0 {
+		_, softened := s.past.prior(&s.baseline, d.upper())
+		s.outside = s.outside || softened
+	}
 	if s.baseline.known {
 		s.then = s.past.hold(&s.baseline, at, s.past.logE(&s.baseline, s.dispersion().upper()))
 	}

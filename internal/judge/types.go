@@ -100,6 +100,8 @@ type SignalResult struct {
 	// E combines EStable and EHistory against "no worse than the baseline times
 	// 1+δ"; HealthyE is against "worse than tolerated". All at most 1e300.
 	E, EStable, EHistory, HealthyE float64
+	// Outside is set when the stable arm did much worse than before the rollout too.
+	Outside bool
 	// Baseline is the arm that carries more of the evidence.
 	Baseline release.Arm
 	// In a signal of quantities: the arms over all ticks so far, and the past.

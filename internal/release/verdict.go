@@ -77,14 +77,21 @@ type Verdict struct {
 	Summary string `json:"summary"`
 	// Reason adds what the numbers do not show: the state that convicts, why the
 	// observation ended early, what is missing.
-	Reason   string     `json:"reason,omitempty"`
-	Needs    *Needs     `json:"needs,omitempty"`
-	Findings []Finding  `json:"findings,omitempty"`
-	Evidence []Evidence `json:"evidence"`
+	Reason string `json:"reason,omitempty"`
+	// AffectedBy is the release that may be the cause of what is seen here, as
+	// namespace/replicaset, or Unreleased.
+	AffectedBy string     `json:"affected_by,omitempty"`
+	Needs      *Needs     `json:"needs,omitempty"`
+	Findings   []Finding  `json:"findings,omitempty"`
+	Evidence   []Evidence `json:"evidence"`
 	// EValue is the combined Ē over all signals; the threshold is 1/α.
 	EValue    float64 `json:"e_value"`
 	Threshold float64 `json:"threshold"`
 }
+
+// Unreleased is the cause of trouble that old and new pods have alike and that no
+// other release is known to make.
+const Unreleased = "unreleased"
 
 // Needs tells how much more data a decision would take.
 type Needs struct {

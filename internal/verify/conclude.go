@@ -35,9 +35,23 @@ func conclude(t *verification, now time.Time) release.Verdict {
 			return decide(v, t, release.Regressed, now, true, states[0].Reason)
 		}
 	}
+	if v.AffectedBy = t.affectedBy; !t.suffers() {
+		v.AffectedBy = ""
+	} else if v.AffectedBy == "" && t.outside() {
+		v.AffectedBy = release.Unreleased
+	}
 	over := t.over(now)
 	broken, why := t.sourceBroken(now)
 	switch {
+	case a.Regressed && t.affectedBy != "":
+		// It is watched to its end: what stays when the other is mended is its own.
+		why := "it does worse than before, but no worse than its own stable pods did; " + t.affectedBy + " rolled out at the same time and does"
+		if over {
+			return decide(v, t, release.InsufficientData, now, true, why)
+		}
+		return decide(v, t, release.Pending, now, false, why)
+	case a.Regressed && t.waitFor != "" && !over:
+		return decide(v, t, release.Pending, now, false, "it does worse than before; whether "+t.waitFor+", which rolled out at the same time, is the cause is yet to be seen")
 	case a.Regressed:
 		return decide(v, t, release.Regressed, a.RegressedAt, true, "")
 	case t.observed && !t.obs.Exists:
@@ -52,6 +66,17 @@ func conclude(t *verification, now time.Time) release.Verdict {
 		return decide(v, t, release.InsufficientData, now, true, t.lacking(a))
 	}
 	return decide(v, t, release.Pending, now, false, t.lacking(a))
+}
+
+// suffers reports whether the past speaks against a release, or the stable arm had
+// the trouble too.
+func (t *verification) suffers() bool {
+	return t.outside() || t.assessment.Regressed || slices.ContainsFunc(t.assessment.Signals, func(s judge.SignalResult) bool { return s.EHistory >= suspectE })
+}
+
+// outside reports whether the stable arm had trouble too.
+func (t *verification) outside() bool {
+	return slices.ContainsFunc(t.assessment.Signals, func(s judge.SignalResult) bool { return s.Outside })
 }
 
 // over reports whether the observation's time has passed.

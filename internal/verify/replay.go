@@ -13,6 +13,8 @@ import (
 type Replay struct {
 	t    *verification
 	past signal.Result
+	// Others are the releases of the same time, and since when they are suspected.
+	Others []Suspect
 }
 
 // NewReplay begins the observation of a release that is looked at every tick.
@@ -45,9 +47,17 @@ func (r *Replay) Take(res signal.Result, at time.Time) release.Verdict {
 		r.t.takeHistory(r.past, at)
 	}
 	r.t.take(res, at)
+	r.t.suspect(conclude(r.t, at), at)
+	r.t.affectedBy = r.t.blame(r.Others, at)
 	r.t.last = conclude(r.t, at)
 	return r.t.last
 }
+
+// Suspect tells since when the release is suspected, if it is.
+func (r *Replay) Suspect() Suspect { return r.t.asSuspect() }
+
+// Suffers reports whether the past speaks against the release.
+func (r *Replay) Suffers() bool { return r.t.suffers() }
 
 // Close is the last word on a release that was overtaken.
 func (r *Replay) Close(why string, by release.ID, at time.Time) release.Verdict {

@@ -36,6 +36,7 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	var taken []*verification
 	for _, s := range subjects {
 		t, live := v.live[s.ID]
 		res, ok := results[s.ID]
@@ -47,8 +48,36 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 		}
 		v.observe(t, now)
 		t.take(res, now)
+		t.suspect(conclude(t, now), now)
+		taken = append(taken, t)
+	}
+	suspects := v.suspects(now)
+	for _, t := range taken {
+		t.affectedBy = t.blame(suspects, now)
 		v.say(ctx, t, conclude(t, now))
 	}
+}
+
+// suspectsKept is how long a suspected release is remembered after its end.
+const suspectsKept = time.Hour
+
+// suspects are what others need to know of the releases that are watched, and of
+// those that lately were and were suspected; v.mu is held.
+func (v *Verifier) suspects(now time.Time) []Suspect {
+	v.suspected = slices.DeleteFunc(v.suspected, func(s Suspect) bool { return now.Sub(s.Since) > suspectsKept })
+	out := slices.Clone(v.suspected)
+	for _, t := range v.live {
+		s := t.asSuspect()
+		if slices.Contains(v.suspected, s) {
+			continue
+		}
+		out = append(out, s)
+		if !s.Since.IsZero() {
+			v.suspected = append(v.suspected, s)
+		}
+	}
+	SortSuspects(out)
+	return out
 }
 
 // readHistories fetches what went before for releases that lack it. A failure

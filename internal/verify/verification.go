@@ -40,6 +40,10 @@ type verification struct {
 	sourceErr    error
 	lastPacing   pacing
 	silence      silence
+	suspectedAt  time.Time     // since when its own pods are suspected
+	affectedBy   string        // who else may be the cause of what the past speaks against
+	waitFor      string        // of whom that is yet to be seen
+	crossedAt    time.Time     // when the judge first called it regressed, by the past alone
 	perSecond    float64       // requests before the rollout
 	quietest     time.Duration // the longest time without any before it
 

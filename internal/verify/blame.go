@@ -1,0 +1,98 @@
+package verify
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+// suspectE is the e-value against their own stable pods from which a release's
+// pods are suspected of what other workloads suffer at the same time.
+const suspectE = 20
+
+// How long evidence from the past alone waits for what is seen of other releases
+// of the same namespace that began within some time of it.
+const (
+	overlapPatience = 2 * time.Minute
+	overlapSpan     = 10 * time.Minute
+)
+
+// Suspect is a release that may be why others suffer: once its own pods do worse
+// than its stable pods, or are in a state that convicts.
+type Suspect struct {
+	Namespace, Workload, ReplicaSet string
+	Began                           time.Time // of the rollout
+	Since                           time.Time // of the suspicion; zero for none
+}
+
+// Name is how a report names it.
+func (s Suspect) Name() string { return s.Namespace + "/" + s.ReplicaSet }
+
+// armsE is the evidence against the release's own stable pods, as the judge weighs
+// it.
+func (t *verification) armsE() float64 {
+	sum, weights := 0.0, 0.0
+	for i, s := range t.assessment.Signals {
+		w := t.signals[i].declared.Weight
+		sum += w * s.EStable
+		weights += w
+	}
+	if weights == 0 {
+		return 1
+	}
+	return sum / weights
+}
+
+// suspect notes since when a release is suspected.
+func (t *verification) suspect(v release.Verdict, at time.Time) {
+	if t.suspectedAt.IsZero() && (t.armsE() >= suspectE || v.Kind == release.Regressed && stateConvicts(v)) {
+		t.suspectedAt = at
+	}
+}
+
+func stateConvicts(v release.Verdict) bool {
+	return len(v.Evidence) > 0 && v.Evidence[0].EValue == nil && v.Evidence[0].Baseline == release.BaselineNone
+}
+
+// asSuspect is what others need to know of a release.
+func (t *verification) asSuspect() Suspect {
+	r := t.release
+	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.suspectedAt}
+}
+
+// blame finds who else may be the cause of what only the past speaks against: a
+// release of the same namespace that is suspected and rolled out at about the same
+// time. It is "" for a release whose own pods do worse than its stable ones.
+func (t *verification) blame(others []Suspect, at time.Time) string {
+	t.waitFor = ""
+	if !t.suspectedAt.IsZero() {
+		return ""
+	}
+	if t.assessment.Regressed && t.crossedAt.IsZero() {
+		t.crossedAt = at
+	}
+	began := t.release.StartedAt
+	for _, o := range others {
+		if o.Namespace != t.release.Workload.Namespace || o.Workload == t.release.Workload.Name || o.Began.After(at) {
+			continue
+		}
+		apart := o.Began.Sub(began).Abs()
+		if !o.Since.IsZero() && !o.Since.After(at) && apart < t.policy.Observe {
+			return o.Name()
+		}
+		if !t.crossedAt.IsZero() && at.Sub(t.crossedAt) < overlapPatience && apart < overlapSpan {
+			t.waitFor = o.Name()
+		}
+	}
+	return ""
+}
+
+// SortSuspects brings them into an order that is the same each time.
+func SortSuspects(list []Suspect) {
+	slices.SortFunc(list, func(a, b Suspect) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Name(), b.Name()))
+	})
+}
