@@ -185,7 +185,7 @@ func (s *series) result(alpha float64) SignalResult {
 	r := SignalResult{
 		Name: s.name,
 		E:    expCapped(s.logE()), EStable: expCapped(s.present.logE()), EHistory: expCapped(s.then),
-		HealthyE: expCapped(s.health.logE()), Outside: s.outside,
+		HealthyE: expCapped(s.health.logE()), Outside: s.outside, Sound: s.sound,
 		Release: s.release, Stable: s.stable, History: s.baseline.count,
 		Dispersion: d.upper(),
 	}

@@ -20,6 +20,7 @@ type series struct {
 	pods     pods
 	then     float64 // ln of the evidence against history
 	outside  bool    // the stable arm suffered too
+	sound    bool    // the release once was as the history
 
 	release, stable         release.Count // over all ticks
 	releaseSpan, stableSpan scatter
@@ -73,6 +74,10 @@ func (s *series) step(at time.Time, t Tick) {
 	s.stableSpan.add(st)
 	s.past.remember(st)
 	s.past.fresh.add(c, recentDecay)
+	if s.baseline.known && !s.sound {
+		all := fading{float64(s.release.Bad), float64(s.release.Total)}
+		s.sound = all.n >= minHistoryRequests && likelier(all, 3*s.baseline.rate+leastOutage, s.baseline.rate, s.past.bursts) < -math.Log(soundOdds)
+	}
 	if s.baseline.known && st.Total > 0 {
 		_, softened := s.past.prior(&s.baseline, d.upper())
 		s.outside = s.outside || softened

@@ -100,6 +100,9 @@ type SignalResult struct {
 	// E combines EStable and EHistory against "no worse than the baseline times
 	// 1+δ"; HealthyE is against "worse than tolerated". All at most 1e300.
 	E, EStable, EHistory, HealthyE float64
+	// Sound is set when the release once was as the past, on so many requests that
+	// harm would have shown.
+	Sound bool
 	// Outside is set when the stable arm did much worse than before the rollout too.
 	Outside bool
 	// Baseline is the arm that carries more of the evidence.

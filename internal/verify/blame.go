@@ -26,6 +26,8 @@ type Suspect struct {
 	Namespace, Workload, ReplicaSet string
 	Began                           time.Time // of the rollout
 	Since                           time.Time // of the suspicion; zero for none
+	// Troubled is since when anything speaks against it, its past included.
+	Troubled time.Time
 }
 
 // Name is how a report names it.
@@ -51,6 +53,32 @@ func (t *verification) suspect(v release.Verdict, at time.Time) {
 	if t.suspectedAt.IsZero() && (t.armsE() >= suspectE || v.Kind == release.Regressed && stateConvicts(v)) {
 		t.suspectedAt = at
 	}
+	if t.troubledAt.IsZero() && (t.assessment.E >= suspectE || !t.suspectedAt.IsZero()) {
+		t.troubledAt = at
+	}
+}
+
+// firstTrouble is since when anything speaks against the release.
+func (t *verification) firstTrouble(at time.Time) time.Time {
+	if t.troubledAt.IsZero() {
+		return at
+	}
+	return t.troubledAt
+}
+
+// wasSound reports whether what speaks against the release did not at first: its
+// pods served well for a while.
+func (t *verification) wasSound() bool {
+	found := false
+	for _, s := range t.assessment.Signals {
+		if s.E >= suspectE {
+			if !s.Sound {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
 }
 
 func stateConvicts(v release.Verdict) bool {
@@ -60,12 +88,14 @@ func stateConvicts(v release.Verdict) bool {
 // asSuspect is what others need to know of a release.
 func (t *verification) asSuspect() Suspect {
 	r := t.release
-	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.suspectedAt}
+	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.suspectedAt, t.troubledAt}
 }
 
 // blame finds who else may be the cause of what only the past speaks against: a
 // release of the same namespace that is suspected and rolled out at about the same
-// time. It is "" for a release whose own pods do worse than its stable ones.
+// time; or one with trouble of its own that began when this one, already there,
+// was still sound. It is "" for a release whose own pods do worse than its stable
+// ones.
 func (t *verification) blame(others []Suspect, at time.Time) string {
 	t.waitFor = ""
 	if !t.suspectedAt.IsZero() {
@@ -81,6 +111,9 @@ func (t *verification) blame(others []Suspect, at time.Time) string {
 		}
 		apart := o.Began.Sub(began).Abs()
 		if !o.Since.IsZero() && !o.Since.After(at) && apart < t.policy.Observe {
+			return o.Name()
+		}
+		if !o.Troubled.IsZero() && !o.Troubled.After(at) && o.Began.After(began) && o.Began.Before(t.firstTrouble(at)) && t.wasSound() {
 			return o.Name()
 		}
 		if !t.crossedAt.IsZero() && at.Sub(t.crossedAt) < overlapPatience && apart < overlapSpan {

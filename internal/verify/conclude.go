@@ -53,7 +53,11 @@ func conclude(t *verification, now time.Time) release.Verdict {
 	case a.Regressed && t.waitFor != "" && !over:
 		return decide(v, t, release.Pending, now, false, "it does worse than before; whether "+t.waitFor+", which rolled out at the same time, is the cause is yet to be seen")
 	case a.Regressed:
-		return decide(v, t, release.Regressed, a.RegressedAt, true, "")
+		at := a.RegressedAt
+		if !t.crossedAt.IsZero() && t.last.Kind != release.Regressed && now.Sub(t.crossedAt) >= overlapPatience {
+			at = now // others were waited for
+		}
+		return decide(v, t, release.Regressed, at, true, "")
 	case t.observed && !t.obs.Exists:
 		return decide(v, t, openKind(t), now, true, "the Deployment was deleted")
 	case broken:

@@ -41,6 +41,7 @@ type verification struct {
 	lastPacing   pacing
 	silence      silence
 	suspectedAt  time.Time     // since when its own pods are suspected
+	troubledAt   time.Time     // since when anything speaks against it
 	affectedBy   string        // who else may be the cause of what the past speaks against
 	waitFor      string        // of whom that is yet to be seen
 	crossedAt    time.Time     // when the judge first called it regressed, by the past alone

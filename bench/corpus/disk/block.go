@@ -268,7 +268,8 @@ func (b *block) writeMeta(chunkCount int) error {
 	}{
 		b.ulid, b.from, b.from + blockMillis,
 		stats{b.samples, b.samples, len(b.series), chunkCount},
-		compaction{1, []string{b.ulid}}, 1,
+		compaction{1, []string{b.ulid}},
+		1,
 	}, "", "\t")
 	if err != nil {
 		return err

@@ -23,6 +23,8 @@ type scene struct {
 	namespace string
 	workloads []*workload // those that are not rolled out last
 	targets   []*target
+	// afterwards is done once all pods' lives are known.
+	afterwards []func()
 }
 
 // newScene sets a scene up, of which nothing is stored yet.
@@ -33,16 +35,13 @@ func newScene(opt Options, st *store, j job, number int) *scene {
 		from: -past.Seconds(), to: (opt.Observe + after).Seconds(),
 	}
 	s.namespace = fmt.Sprintf("team-%02d", s.IntN(36))
-	if j.family.cast != nil {
-		j.family.cast(s)
-	} else {
-		w := s.draw(0)
-		s.workloads = []*workload{w}
-		j.family.change(s, w)
-	}
+	s.cast()
 	for _, w := range s.workloads {
 		w.schedule()
 		w.spreadLoad()
+	}
+	for _, do := range s.afterwards {
+		do()
 	}
 	for _, w := range s.workloads {
 		for _, p := range w.pods {
@@ -55,6 +54,17 @@ func newScene(opt Options, st *store, j job, number int) *scene {
 		}
 	}
 	return s
+}
+
+// cast makes the workloads.
+func (s *scene) cast() {
+	if s.family.cast != nil {
+		s.family.cast(s)
+		return
+	}
+	w := s.draw(0)
+	s.workloads = []*workload{w}
+	s.family.change(s, w)
 }
 
 // second is the index of a time in what is laid down by the second.
@@ -131,6 +141,11 @@ func (w *workload) harmFrom() float64 {
 	if w.onset != nil {
 		return w.onset()
 	}
+	return w.firstReady()
+}
+
+// firstReady is when the release's first pod is.
+func (w *workload) firstReady() float64 {
 	first := never
 	for _, p := range w.pods {
 		if p.isNew() {

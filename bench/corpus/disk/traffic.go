@@ -116,7 +116,7 @@ func (p *pod) serveRoute(r int, n, at float64) {
 	if w.refuses != nil {
 		lost := s.binomial(n, w.refuses(p, at))
 		n -= lost
-		c.refused(lost)
+		c.lose(lost)
 	}
 	if w.hangs != nil && w.hangs(p, at) {
 		return

@@ -67,28 +67,27 @@ type hold struct{ part, until float64 }
 
 // hooks are what makes families differ; nil: nothing.
 type hooks struct {
-	desired func(at float64) int                       // replicas
-	fail    func(p *pod, r int, at float64) float64    // share that fails, instead of base
-	slow    func(p *pod, at float64) float64           // factor on the median
-	tail    func(p *pod) float64                       // share that takes five times as long
-	load    func(at float64) float64                   // factor on the rate
-	mix     func(at float64) float64                   // factor on the last route's weight
-	hangs   func(p *pod, at float64) bool              // requests are taken and never finished
-	refuses func(p *pod, at float64) float64           // share that never gets to the pod: only callers see it
-	bloat   func(p *pod, at float64) float64           // factor on the memory
-	crashes func(p *pod) []outage                      // drawn at its birth
-	missed  float64                                    // share of scrapes that fail
-	silent  span                                       // nothing is stored
-	linger  func(p *pod) (serving, existing float64)   // seconds after it was told to stop
-	onset   func() float64                             // once the pods' lives are known
-	served  func(p *pod, r int, n, bad float64, t float64) // told of what was served
+	desired func(at float64) int                     // replicas
+	fail    func(p *pod, r int, at float64) float64  // share that fails, instead of base
+	slow    func(p *pod, at float64) float64         // factor on the median
+	tail    func(p *pod) float64                     // share that takes five times as long
+	load    func(at float64) float64                 // factor on the rate
+	mix     func(at float64) float64                 // factor on the last route's weight
+	hangs   func(p *pod, at float64) bool            // requests are taken and never finished
+	refuses func(p *pod, at float64) float64         // share that never gets to the pod: only callers see it
+	bloat   func(p *pod, at float64) float64         // factor on the memory
+	crashes func(p *pod) []outage                    // drawn at its birth
+	missed  float64                                  // share of scrapes that fail
+	silent  span                                     // nothing is stored
+	linger  func(p *pod) (serving, existing float64) // seconds after it was told to stop
+	onset   func() float64                           // once the pods' lives are known
 }
 
 // claims are what is true of the release.
 type claims struct {
-	family                        string
-	regressed, ambiguous, silence bool
-	kind, effect, affectedBy      string
+	family                   string
+	regressed, ambiguous     bool
+	kind, effect, affectedBy string
 }
 
 // outage is a time in which the container of a pod does not run.
@@ -114,6 +113,7 @@ type pod struct {
 	at                      float64   // up to when its requests were drawn
 	tally
 	pending float64 // failures of a burst that has begun
+	calls   []*caller
 }
 
 func (p *pod) isNew() bool { return p.version == fresh }
