@@ -16,7 +16,7 @@ const (
 	historyBlocks = 8
 	// The rate of the next half hour is never known better than this, however
 	// long the history.
-	driftFloor = 0.1
+	driftFloor = 0.05
 	// A release's tick may pay a bet at most this multiple of the expected rate.
 	betLimit = 30
 	// How fast the latest ticks are forgotten, per tick, and how fast the last

@@ -76,6 +76,25 @@ func Tail(bounds []float64, counts []float64, p, delta float64) (boundary, ratio
 	return 0, 0, false
 }
 
+// TailAbove is Tail for the finite boundary that follows another; ok is false where
+// none does, or fewer than leastTail of the baseline's requests took longer.
+func TailAbove(bounds []float64, counts []float64, after, delta float64) (boundary, ratio float64, ok bool) {
+	slower := survival(counts)
+	for i, b := range bounds[:max(len(bounds)-1, 0)] {
+		if b <= after {
+			continue
+		}
+		if slower[i]*sum(counts) < leastTail {
+			return 0, 0, false
+		}
+		return b, math.Max(1, slowerThan(bounds, slower, i, b/(1+delta))/slower[i]), true
+	}
+	return 0, 0, false
+}
+
+// leastTail is how many slow requests of the baseline make a tail.
+const leastTail = 5
+
 // survival is the share of observations above each bound.
 func survival(counts []float64) []float64 {
 	out := make([]float64, len(counts))

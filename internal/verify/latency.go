@@ -79,7 +79,11 @@ func newLatency(readings []signal.Reading) *latency {
 	l.bounds = bounds
 	for _, q := range latencyQuantiles {
 		var ok bool
-		if q.boundary, q.ratio, ok = judge.Tail(bounds, counts, q.p, latencyDelta); ok && !l.has(q.boundary) {
+		if q.boundary, q.ratio, ok = judge.Tail(bounds, counts, q.p, latencyDelta); ok && l.has(q.boundary) {
+			// Coarse buckets have one boundary for both: the next tells of the tail.
+			q.boundary, q.ratio, ok = judge.TailAbove(bounds, counts, q.boundary, latencyDelta)
+		}
+		if ok && !l.has(q.boundary) {
 			q.value = quantileOrZero(bounds, counts, q.p)
 			l.quantiles = append(l.quantiles, q)
 		}

@@ -213,7 +213,7 @@ func (t *verification) quantity(name, seenBy string, weight, tolerance float64, 
 		declared: judge.Signal{Name: name, Weight: weight, Value: true, Worse: worse, MinEffect: tolerance},
 		signal:   name, seenBy: seenBy, unit: unit,
 	}
-	firstSeen := map[string]time.Time{}
+	firstSeen, usual := map[string]time.Time{}, t.servedBefore()
 	m.tick = func(rd signal.Reading) (judge.Tick, bool) {
 		q, ok := rd.Quantities[name]
 		if !ok {
@@ -229,8 +229,11 @@ func (t *verification) quantity(name, seenBy string, weight, tolerance float64, 
 				v.Release = v.Release.Add(measure)
 			}
 		}
-		if name == release.SignalMemory {
+		switch {
+		case name == release.SignalMemory:
 			lighten(v, rd)
+		case name == release.SignalCPU && unit == release.UnitSeconds:
+			idle(v, rd, usual)
 		}
 		return judge.Tick{Value: v}, true
 	}
@@ -240,6 +243,40 @@ func (t *verification) quantity(name, seenBy string, weight, tolerance float64, 
 		}
 	}
 	return m
+}
+
+// idle takes the release's processor time per request for less where its pods serve
+// fewer requests than the stable ones do, or, without these, than pods did before:
+// what a pod needs while it waits is then spread over fewer of them.
+func idle(v *judge.ValueTick, rd signal.Reading, usual float64) {
+	q := rd.Quantities[release.SignalThroughput]
+	if q.Stable.Weight > 0 {
+		usual = q.Stable.Value()
+	}
+	if q.Release.Weight == 0 || usual <= 0 || q.Release.Value() >= usual {
+		return
+	}
+	scale(v, q.Release.Value()/usual)
+}
+
+// servedBefore is how many requests a second a ready pod served before the
+// rollout; 0 where that is not known.
+func (t *verification) servedBefore() float64 {
+	var all release.Measure
+	for _, h := range t.history {
+		all = all.Add(h.Quantities[release.SignalThroughput].Stable.Measure)
+	}
+	if all.Weight == 0 {
+		return 0
+	}
+	return all.Value()
+}
+
+func scale(v *judge.ValueTick, factor float64) {
+	v.Release.Sum *= factor
+	for pod, m := range v.Pods {
+		v.Pods[pod] = release.Measure{Sum: m.Sum * factor, Weight: m.Weight}
+	}
 }
 
 // lighten takes the release's memory for less where its pods serve more requests
@@ -254,9 +291,5 @@ func lighten(v *judge.ValueTick, rd signal.Reading) {
 	if stable <= 0 || rel <= stable {
 		return
 	}
-	factor := stable / rel
-	v.Release.Sum *= factor
-	for pod, m := range v.Pods {
-		v.Pods[pod] = release.Measure{Sum: m.Sum * factor, Weight: m.Weight}
-	}
+	scale(v, stable/rel)
 }

@@ -171,7 +171,7 @@ func (s *scene) draw(start float64) *workload {
 		sigma: d.between(0.4, 0.9), memory: d.between(8e7, 6e8), preset: d.IntN(2) == 0,
 	}
 	if len(s.workloads) > 0 {
-		w.name = fmt.Sprintf("%s-%d-%d", pick(d, names...), s.number, len(s.workloads))
+		w.name = fmt.Sprintf("%s-%db", pick(d, names...), s.number)
 	}
 	if d.Float64() < 0.3 {
 		w.burst = d.between(3, 10)
