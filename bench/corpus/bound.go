@@ -10,35 +10,74 @@ const (
 	tolerated = 1.1 // relative risk
 	// slowerTolerated is the slow-down of all requests that is tolerated.
 	slowerTolerated = 1.2
+	// historyLength is how much of the past a judge may know.
+	historyLength = 30 * time.Minute
 )
 
 // bound is when the data hold ln(1/α) nats against "the release is no worse than is
-// tolerated", seconds after the start: the expected Kullback-Leibler divergence of
-// what is simulated, summed over time. 0 where it is not reached, or for families
-// to which it does not apply.
+// tolerated", in seconds after the start; 0 where they do not within the
+// observation, or for families to which it does not apply. What the data hold is
+// the expected log-likelihood ratio of the release's requests and of all that may
+// be known of the stable version, its past of half an hour included, against the
+// nearest rates that are tolerated. Requests that fail together count once.
 func (w *workload) bound(s *sim) float64 {
 	if !w.regressed || w.kind != "errors" && w.kind != "latency" || w.refused != nil {
 		return 0
 	}
-	const step = 5 * time.Second
-	need := math.Log(1/alpha) * w.burst
-	if w.kind == "latency" {
-		need = math.Log(1 / alpha)
+	need := math.Log(1 / alpha)
+	if w.kind == "errors" {
+		need *= w.burst
 	}
 	best := 0.0
 	for _, threshold := range w.thresholds() {
-		sum := 0.0
-		for at := w.start; at.Before(w.start.Add(s.opt.Observe)); at = at.Add(step) {
-			sum += w.information(at, step.Seconds(), threshold)
-			if sum >= need {
-				if t := at.Sub(w.start).Seconds() + step.Seconds(); best == 0 || t < best {
-					best = t
-				}
-				break
-			}
+		if t := w.reaches(s, threshold, need); t > 0 && (best == 0 || t < best) {
+			best = t
 		}
 	}
 	return best
+}
+
+// reaches is when the data of one threshold hold so many nats.
+func (w *workload) reaches(s *sim, threshold, need float64) float64 {
+	const step = 5 * time.Second
+	before := w.start.Add(-time.Minute)
+	ps := w.share(stable, before, threshold)
+	ratio := tolerated
+	if threshold > 0 {
+		ratio = math.Max(tolerated, w.slowAs(w.pods[0], before, threshold, slowerTolerated)/ps)
+	}
+	var nc, fc float64
+	ns := w.demand(before) * historyLength.Seconds()
+	for at := w.start; at.Before(w.start.Add(s.opt.Observe)); at = at.Add(step) {
+		new, old := w.taking(fresh, at), w.taking(stable, at)
+		if new+old == 0 {
+			continue
+		}
+		n := w.demand(at) * step.Seconds()
+		pc := w.share(fresh, at, threshold)
+		nc += n * new / (new + old)
+		fc += n * new / (new + old) * pc
+		ns += n * old / (new + old)
+		if likelihoodRatio(nc, fc, ns, ns*ps, ratio) >= need {
+			return at.Sub(w.start).Seconds() + step.Seconds()
+		}
+	}
+	return 0
+}
+
+// likelihoodRatio is the logarithm of that of fc bad ones of nc and fs of ns at
+// their own rates, against the likeliest rates of which the first is at most ratio
+// times the second, by the law of Poisson.
+func likelihoodRatio(nc, fc, ns, fs, ratio float64) float64 {
+	if nc == 0 || ns == 0 || fc == 0 || fc/nc <= ratio*fs/ns {
+		return 0
+	}
+	p := (fc + fs) / (ratio*nc + ns)
+	out := fc * math.Log(fc/(nc*ratio*p))
+	if fs > 0 {
+		out += fs * math.Log(fs/(ns*p))
+	}
+	return out
 }
 
 // thresholds are what "slow" may mean: the buckets around the stable version's
@@ -88,40 +127,4 @@ func (w *workload) share(a arm, at time.Time, threshold float64) float64 {
 		return sum
 	}
 	return 0
-}
-
-// information is that of some seconds, in nats.
-func (w *workload) information(at time.Time, seconds, threshold float64) float64 {
-	nc, ns := w.taking(fresh, at), w.taking(stable, at)
-	if nc == 0 {
-		return 0
-	}
-	rate := w.demand(at) * seconds
-	rho := nc / (nc + ns)
-	pc, ps := w.share(fresh, at, threshold), w.share(stable, w.start.Add(-time.Minute), threshold)
-	if ps == 0 {
-		// History knows the proportion of none no better than by how many it saw.
-		ps = 1 / (2 * w.rate * 30 * 60)
-	}
-	limit := tolerated * ps
-	if threshold > 0 {
-		limit = w.slowAs(w.pods[0], w.start.Add(-time.Minute), threshold, slowerTolerated)
-	}
-	if pc <= limit {
-		return 0
-	}
-	// Against the past, which is known.
-	against := rate * rho * divergence(pc, limit)
-	if ns > 0 {
-		theta := func(r float64) float64 { return rho * r / (rho*r + 1 - rho) }
-		arms := rate * (rho*pc + (1-rho)*ps) * divergence(theta(pc/ps), theta(limit/ps))
-		return math.Max(arms, 0)
-	}
-	return math.Max(against, 0)
-}
-
-// divergence is that of Bernoulli(p) from Bernoulli(q).
-func divergence(p, q float64) float64 {
-	p, q = math.Min(math.Max(p, 1e-12), 1-1e-12), math.Min(math.Max(q, 1e-12), 1-1e-12)
-	return p*math.Log(p/q) + (1-p)*math.Log((1-p)/(1-q))
 }

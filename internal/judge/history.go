@@ -280,6 +280,11 @@ func (h *past) step(b *baseline, at time.Time, c release.Count, phi float64) {
 	betIncrements(&inc, math.Min(x/n, betLimit*expected), expected)
 	h.bet.step(&inc)
 
+	// So for the counts: what was better than is tolerated is not learned, or the way
+	// back to it would pass for harm.
+	if seenX*nullB < g.a*seenN {
+		seenX, seenN = 0, 0
+	}
 	// Where bad requests are common they scatter less than a Poisson count by
 	// 1−p; by the inequality of means the ratio to that power is still fair.
 	common := 1 / (1 - b.rate)

@@ -31,7 +31,7 @@ type latency struct {
 	// warm-up runs from there, the same live and in replay.
 	firstSeen map[string]time.Time
 	// routes are what each route did before the rollout, by quantile.
-	routes []map[string]release.Count
+	routes []*routes
 }
 
 type quantile struct {
@@ -139,16 +139,16 @@ func (l *latency) measured(t *verification) []measured {
 // history is the windows before the rollout, counted for one quantile.
 func (l *latency) history(readings []signal.Reading, q quantile) []release.Count {
 	var out []release.Count
-	routes := map[string]release.Count{}
+	before := &routes{}
 	for _, rd := range readings {
 		if pair := l.of(rd); pair != nil {
 			out = append(out, slower(pair.Stable.Bounds, pair.Stable.Counts, q.boundary))
 			for _, s := range pair.Strata {
-				routes[s.Route] = routes[s.Route].Add(slower(pair.Stable.Bounds, s.Stable, q.boundary))
+				before.add(s.Route, slower(pair.Stable.Bounds, s.Stable, q.boundary))
 			}
 		}
 	}
-	l.routes = append(l.routes, routes)
+	l.routes = append(l.routes, before)
 	return out
 }
 
@@ -182,7 +182,12 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 	if len(pair.Release.Pods) == 0 { // callers that do not tell which pod answered
 		copy(warm, pair.Release.Counts)
 	}
+	names := make([]string, len(pair.Strata))
+	for i, s := range pair.Strata {
+		names[i] = s.Route
+	}
 	for i, q := range l.quantiles {
+		past := l.routes[i].past(names)
 		k := judge.Tick{
 			Release: slower(pair.Release.Bounds, warm, q.boundary),
 			Stable:  slower(pair.Stable.Bounds, pair.Stable.Counts, q.boundary),
@@ -192,11 +197,11 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 			k.Pods[name] = slower(pair.Release.Bounds, counts, q.boundary)
 		}
 		strata := make([]judge.Stratum, 0, len(pair.Strata))
-		for _, s := range pair.Strata {
+		for j, s := range pair.Strata {
 			strata = append(strata, judge.Stratum{
 				Release: slower(pair.Release.Bounds, s.Release, q.boundary),
 				Stable:  slower(pair.Stable.Bounds, s.Stable, q.boundary),
-				Past:    l.routes[i][s.Route],
+				Past:    past[j],
 			})
 		}
 		if len(pods) == len(pair.Release.Pods) {

@@ -82,7 +82,7 @@ func (t *verification) declare() []measured {
 
 // counted is a signal of bad ones among all.
 func (t *verification) counted(name, seenBy string, weight float64, required bool, of func(signal.Reading) *signal.Pair) measured {
-	routes := map[string]release.Count{} // before the rollout
+	var before routes
 	m := measured{
 		declared: judge.Signal{Name: name, Weight: weight, Required: required},
 		signal:   name, seenBy: seenBy, unit: release.UnitRatio,
@@ -91,25 +91,30 @@ func (t *verification) counted(name, seenBy string, weight float64, required boo
 			if p == nil {
 				return judge.Tick{}, false
 			}
-			return tickOf(*p, routes), true
+			return tickOf(*p, &before), true
 		},
 	}
 	for _, h := range t.history {
 		if p := of(h); p != nil {
 			m.declared.History = append(m.declared.History, p.Stable.Count)
 			for _, s := range p.Strata {
-				routes[s.Route] = routes[s.Route].Add(s.Stable)
+				before.add(s.Route, s.Stable)
 			}
 		}
 	}
 	return m
 }
 
-// tickOf is a tick of both arms; routes is what each did before the rollout.
-func tickOf(p signal.Pair, routes map[string]release.Count) judge.Tick {
+// tickOf is a tick of both arms, with what its routes did before the rollout.
+func tickOf(p signal.Pair, before *routes) judge.Tick {
 	k := judge.Tick{Release: p.Release.Count, Stable: p.Stable.Count, Pods: p.Release.Pods}
-	for _, s := range p.Strata {
-		k.Strata = append(k.Strata, judge.Stratum{Release: s.Release, Stable: s.Stable, Past: routes[s.Route]})
+	names := make([]string, len(p.Strata))
+	for i, s := range p.Strata {
+		names[i] = s.Route
+	}
+	past := before.past(names)
+	for i, s := range p.Strata {
+		k.Strata = append(k.Strata, judge.Stratum{Release: s.Release, Stable: s.Stable, Past: past[i]})
 	}
 	return k
 }
@@ -131,7 +136,7 @@ func (t *verification) calls(only bool) measured {
 			return judge.Tick{}, false
 		}
 		if len(rd.Callers.Release.Pods)+len(rd.Callers.Stable.Pods) > 0 || rd.Errors == nil {
-			return tickOf(*rd.Callers, nil), true
+			return tickOf(*rd.Callers, &routes{}), true
 		}
 		return judge.Tick{Release: excess.of(rd)}, true
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,11 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
-	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/index"
 )
 
 // sample is one as it was read back.
@@ -43,48 +45,83 @@ func write(t testing.TB, opt Options) (string, *Truth) {
 	return dir, truth
 }
 
-// read opens the directory as Prometheus does and returns the series that match.
+// read returns the series of all blocks that match, in no order.
 func read(t testing.TB, dir string, matchers ...*labels.Matcher) []data {
 	t.Helper()
-	db, err := tsdb.OpenDBReadOnly(dir, "", promslog.NewNopLogger())
-	if err != nil {
-		t.Fatal(err)
+	blocks, err := filepath.Glob(filepath.Join(dir, "*", "meta.json"))
+	if err != nil || len(blocks) == 0 {
+		t.Fatalf("no block: %v", err)
 	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	blocks, err := db.Blocks()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Beyond the last block it would look for a log.
-	q, err := db.Querier(0, blocks[len(blocks)-1].Meta().MaxTime-1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = q.Close() }()
-	if len(matchers) == 0 {
-		matchers = append(matchers, labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".+"))
-	}
+	slices.Sort(blocks) // by time, as they are called after it
+	at := map[string]int{}
 	var out []data
-	set := q.Select(context.Background(), true, nil, matchers...)
-	for set.Next() {
-		d := data{labels: set.At().Labels()}
-		it := set.At().Iterator(nil)
-		for it.Next() != chunkenc.ValNone {
-			if millis, v := it.At(); !value.IsStaleNaN(v) {
-				d.samples = append(d.samples, sample{millis, v})
+	for _, meta := range blocks {
+		for _, d := range readBlock(t, filepath.Dir(meta), matchers) {
+			key := d.labels.String()
+			if i, ok := at[key]; ok {
+				out[i].samples = append(out[i].samples, d.samples...)
+				continue
 			}
+			at[key] = len(out)
+			out = append(out, d)
 		}
-		if it.Err() != nil {
-			t.Fatal(it.Err())
+	}
+	return out
+}
+
+func readBlock(t testing.TB, dir string, matchers []*labels.Matcher) (out []data) {
+	t.Helper()
+	ix, err := index.NewFileReader(filepath.Join(dir, "index"), index.DecodePostingsRaw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ix.Close() }()
+	stored, err := chunks.NewDirReader(filepath.Join(dir, "chunks"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stored.Close() }()
+	name, value := index.AllPostingsKey()
+	all, err := ix.Postings(context.Background(), name, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := labels.NewScratchBuilder(16)
+	for all.Next() {
+		var metas []chunks.Meta
+		if err := ix.Series(all.At(), &b, &metas); err != nil {
+			t.Fatal(err)
+		}
+		ls := b.Labels()
+		if slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(ls.Get(m.Name)) }) {
+			continue
+		}
+		d := data{labels: ls.Copy()}
+		for _, m := range metas {
+			d.samples = append(d.samples, decode(t, stored, m)...)
 		}
 		out = append(out, d)
 	}
-	if set.Err() != nil {
-		t.Fatal(set.Err())
+	if all.Err() != nil {
+		t.Fatal(all.Err())
+	}
+	return out
+}
+
+func decode(t testing.TB, stored *chunks.Reader, m chunks.Meta) (out []sample) {
+	t.Helper()
+	c, _, err := stored.ChunkOrIterable(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it := c.Iterator(nil)
+	for it.Next() != chunkenc.ValNone {
+		if millis, v := it.At(); !value.IsStaleNaN(v) {
+			out = append(out, sample{millis, v})
+		}
+	}
+	if it.Err() != nil {
+		t.Fatal(it.Err())
 	}
 	return out
 }
@@ -149,7 +186,7 @@ func TestCountersNeverFallWhileAContainerLives(t *testing.T) {
 	}
 	falls, seen := 0, 0
 	for _, d := range read(t, dir) {
-		name, pod := d.labels.Get(labels.MetricName), d.labels.Get("pod")+d.labels.Get("k8s_pod_name")
+		name, pod := d.labels.Get(model.MetricNameLabel), d.labels.Get("pod")+d.labels.Get("k8s_pod_name")
 		if !isCounter(name) {
 			continue
 		}
@@ -203,7 +240,7 @@ func checkRelease(t *testing.T, f Family, dir string, r Release) {
 	if (f.Name == "bad-node") != r.Ambiguous {
 		t.Errorf("ambiguous: %t", r.Ambiguous)
 	}
-	sets := read(t, dir, is(labels.MetricName, "kube_replicaset_created"), is("namespace", r.Namespace), like("replicaset", r.ReplicaSet+"|"+r.Previous))
+	sets := read(t, dir, is(model.MetricNameLabel, "kube_replicaset_created"), is("namespace", r.Namespace), like("replicaset", r.ReplicaSet+"|"+r.Previous))
 	if len(sets) != 2 {
 		t.Fatalf("%d ReplicaSets", len(sets))
 	}
@@ -213,12 +250,12 @@ func checkRelease(t *testing.T, f Family, dir string, r Release) {
 			t.Errorf("%s was created at %d", s.labels, born)
 		}
 	}
-	pods := read(t, dir, is(labels.MetricName, "kube_pod_owner"), is("owner_name", r.ReplicaSet))
+	pods := read(t, dir, is(model.MetricNameLabel, "kube_pod_owner"), is("owner_name", r.ReplicaSet))
 	if len(pods) == 0 {
 		t.Error("the release has no pods")
 	}
 	images := map[string]bool{}
-	for _, d := range read(t, dir, is(labels.MetricName, "kube_pod_container_info"), like("pod", "("+r.ReplicaSet+"|"+r.Previous+")-.*")) {
+	for _, d := range read(t, dir, is(model.MetricNameLabel, "kube_pod_container_info"), like("pod", "("+r.ReplicaSet+"|"+r.Previous+")-.*")) {
 		images[d.labels.Get("image_id")] = true
 	}
 	if len(images) != 2 {
@@ -247,7 +284,7 @@ func requests(t *testing.T, dir string, r Release) (sum float64) {
 	if r.Dialect == "opentelemetry-collector" {
 		label = "k8s_pod_name"
 	}
-	for _, d := range read(t, dir, is(labels.MetricName, metrics[r.Dialect]), like(label, r.ReplicaSet+"-.*"), like("reporter", "|destination")) {
+	for _, d := range read(t, dir, is(model.MetricNameLabel, metrics[r.Dialect]), like(label, r.ReplicaSet+"-.*"), like("reporter", "|destination")) {
 		most := 0.0
 		for _, s := range d.samples {
 			most = max(most, s.value)
@@ -258,7 +295,7 @@ func requests(t *testing.T, dir string, r Release) (sum float64) {
 }
 
 func TestTheTruthIsWrittenBesideTheBlocks(t *testing.T) {
-	dir, truth := write(t, Options{Seed: 1, Healthy: 2, Spread: time.Minute, Observe: time.Minute})
+	dir, truth := write(t, Options{Seed: 1, Healthy: 2, Spread: time.Minute, Observe: time.Minute, Scrape: time.Minute})
 	text, err := os.ReadFile(filepath.Join(dir, "truth.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -291,6 +328,63 @@ func TestOptionsThatMakeNoCorpusAreRefused(t *testing.T) {
 	if _, err := Write(ctx, t.TempDir(), Options{Healthy: 1}); err == nil {
 		t.Error("a corpus was written after its context had ended")
 	}
+}
+
+// The figures are those of a table for ρ = 0.2, α = 0.001 and no tolerated harm.
+func TestAsManyFailuresAsTheDivergenceSaysReachTheBound(t *testing.T) {
+	for r, want := range map[float64]float64{2: 142, 3: 51, 5: 23, 10: 11} {
+		const nc, ns, ps = 0.2, 0.8, 0.001
+		each := twoArms(nc, ns, r*ps, ps, ps, ps) / (nc*r*ps + ns*ps)
+		if got := math.Log(1/alpha) / each; math.Abs(got-want) > 0.5 {
+			t.Errorf("r=%g: %.1f failures, %g expected", r, got, want)
+		}
+	}
+	if twoArms(10, 10, 0.011, 0.01, 0.011, 0.011) != 0 {
+		t.Error("what is tolerated counts as evidence")
+	}
+	if with, without := twoArms(10, 0, 0.05, 0, 0, 0.001), 10*divergence(0.05, 0.001); with != without {
+		t.Errorf("against the past: %g, %g expected", with, without)
+	}
+}
+
+func TestANewVersionFailsAsOftenAsItsFamilySays(t *testing.T) {
+	for family, times := range map[string]float64{"aa-quiet": 1, "errors-x5": 5} {
+		opt := Options{Seed: 21, Families: []string{family}, Spread: time.Hour, Healthy: 12}
+		if times != 1 {
+			opt.Healthy, opt.Regressed = 0, 12
+		}
+		dir, truth := write(t, opt)
+		checked := 0
+		for _, r := range truth.Releases {
+			if r.Dialect != "prometheus" || r.Requests < 50 {
+				continue
+			}
+			young, old := failing(t, dir, r.ReplicaSet), failing(t, dir, r.Previous)
+			if old == 0 {
+				continue
+			}
+			checked++
+			if got := young / old; got < times/2 || got > times*2 {
+				t.Errorf("%s: %g of the requests fail and %g did before", r.ReplicaSet, young, old)
+			}
+		}
+		if checked == 0 {
+			t.Errorf("%s: no release was fit to be checked", family)
+		}
+	}
+}
+
+// failing is the share of what the pods of a ReplicaSet counted that failed.
+func failing(t *testing.T, dir, set string) float64 {
+	t.Helper()
+	bad, all := 0.0, 0.0
+	for _, d := range read(t, dir, is(model.MetricNameLabel, "http_requests_total"), like("pod", set+"-.*")) {
+		last := d.samples[len(d.samples)-1].value
+		if all += last; d.labels.Get("code") >= "500" {
+			bad += last
+		}
+	}
+	return bad / max(all, 1)
 }
 
 func BenchmarkWritingReleases(b *testing.B) {

@@ -164,7 +164,7 @@ func lateOnset(s *scene, w *workload) {
 
 func slowLeak(s *scene, w *workload) {
 	w.rate = s.traffic(2)
-	if s.IntN(2) == 0 {
+	if s.ordinal%2 == 0 {
 		within := s.between(15, 25) * 60
 		w.regress("latency", "up to x3, bit by bit")
 		w.slow = func(p *pod, at float64) float64 {

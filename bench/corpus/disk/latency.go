@@ -31,11 +31,11 @@ func (t *tally) reset() {
 }
 
 // finish counts requests by their outcome, and draws how long they took.
-func (p *pod) finish(r int, outcomes [3]float64, at float64, c *caller) {
+func (p *pod) finish(r int, by [outcomes]float64, at float64, c *caller) {
 	w, s := p.of, p.of.scene
 	median := w.medianAt(p, r, at) * math.Exp(w.noise[s.second(at)/int(step)])
 	long := w.long(p)
-	for outcome, n := range outcomes {
+	for outcome, n := range by {
 		if n <= 0 {
 			continue
 		}

@@ -32,7 +32,7 @@ func (p *pod) exporter() func(*target, float64) {
 		if e.up == nil {
 			e.up = t.add("up", scraped(p)...)
 			e.counters = make([]*series, len(p.counts))
-			e.histograms = make([]*histogramSeries, len(p.tally.histograms))
+			e.histograms = make([]*histogramSeries, len(p.histograms))
 		}
 		if p.down(at) != nil || at < p.born+2 || w.scene.Float64() < math.Max(w.missed, scrapeMisses) {
 			t.put(e.up, 0)
@@ -60,10 +60,10 @@ func (e *export) put(t *target) {
 			t.put(e.counters[i], n)
 		}
 	}
-	for i := range e.p.tally.histograms {
-		h := &e.p.tally.histograms[i]
+	for i := range e.p.histograms {
+		h := &e.p.histograms[i]
 		route, outcome := i/outcomes, i%outcomes
-		if len(e.p.tally.histograms) == len(w.routes) && !d.coded {
+		if len(e.p.histograms) == len(w.routes) && !d.coded {
 			route, outcome = i, succeeded
 		}
 		if h.count == 0 && (!w.preset || outcome != succeeded) {

@@ -10,6 +10,16 @@ import (
 // dice is where all chance comes from.
 type dice struct{ *rand.Rand }
 
+// diceOf are those of one scene. Numbers that follow one another are mixed first, so
+// that their streams have nothing in common.
+func diceOf(seed uint64, number int) dice {
+	mixed := rand.NewPCG(seed, uint64(number))
+	for range 8 {
+		mixed.Uint64()
+	}
+	return dice{rand.New(rand.NewPCG(mixed.Uint64(), mixed.Uint64()))}
+}
+
 func pick[T any](d dice, of ...T) T { return of[d.IntN(len(of))] }
 
 // between draws from a uniform law.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -30,7 +29,7 @@ type scene struct {
 // newScene sets a scene up, of which nothing is stored yet.
 func newScene(opt Options, st *store, j job, number int) *scene {
 	s := &scene{
-		dice: dice{rand.New(rand.NewPCG(opt.Seed, uint64(number)+1))}, opt: opt, store: st, family: j.family,
+		dice: diceOf(opt.Seed, number), opt: opt, store: st, family: j.family,
 		ordinal: j.ordinal, number: number, start: j.start,
 		from: -past.Seconds(), to: (opt.Observe + after).Seconds(),
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -89,7 +90,7 @@ type target struct {
 
 // add makes a series of a target; pairs are names and values of its labels.
 func (t *target) add(metric string, pairs ...string) *series {
-	s := &series{labels: labels.FromStrings(append([]string{labels.MetricName, metric}, pairs...)...), store: t.scene.store}
+	s := &series{labels: labels.FromStrings(append([]string{model.MetricNameLabel, metric}, pairs...)...), store: t.scene.store}
 	t.series = append(t.series, s)
 	return s
 }
@@ -129,7 +130,7 @@ const kubeInstance = "10.0.0.17:8080"
 // addScrapeHealth adds what a block has that belongs to no workload: whether
 // kube-state-metrics was scraped.
 func (st *store) addScrapeHealth(b *block) {
-	s := &series{labels: labels.FromStrings(labels.MetricName, "up", "instance", kubeInstance, "job", "kube-state-metrics"), store: st}
+	s := &series{labels: labels.FromStrings(model.MetricNameLabel, "up", "instance", kubeInstance, "job", "kube-state-metrics"), store: st}
 	from, to := max(b.from, st.truth.From.UnixMilli()), min(b.from+blockMillis, st.truth.To.UnixMilli())
 	every := st.opt.Scrape.Milliseconds()
 	for round := from / every; ; round++ {

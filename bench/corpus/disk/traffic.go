@@ -80,7 +80,7 @@ func (p *pod) advance(to float64) {
 		p.at = next
 		for i := range p.downs {
 			if p.downs[i].from == next {
-				p.tally.reset()
+				p.reset()
 				p.pending = 0
 			}
 		}
@@ -123,7 +123,7 @@ func (p *pod) serveRoute(r int, n, at float64) {
 	}
 	bad := p.failures(n, w.failure(p, r, at))
 	wrong := s.binomial(n-bad, w.refusal)
-	p.finish(r, [3]float64{n - bad - wrong, wrong, bad}, at, c)
+	p.finish(r, [outcomes]float64{n - bad - wrong, wrong, bad}, at, c)
 	p.cpu += n * w.median * w.routes[r].slow * 0.1
 }
 
@@ -151,7 +151,7 @@ func (p *pod) history() {
 		n := s.poisson(w.rate / float64(w.replicas) * share * p.weight * seconds)
 		bad := math.Min(n, s.bursts(s.poisson(n*w.failure(p, r, s.from)/w.burst), w.burst))
 		wrong := s.binomial(n-bad, w.refusal)
-		p.finish(r, [3]float64{n - bad - wrong, wrong, bad}, s.from, nil)
+		p.finish(r, [outcomes]float64{n - bad - wrong, wrong, bad}, s.from, nil)
 	}
 	p.cpu += seconds * 0.05
 }
