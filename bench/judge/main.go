@@ -44,11 +44,20 @@ func main() {
 	only := flag.String("families", "", "only these, comma-separated")
 	explain := flag.Uint64("explain", 0, "print all that was said of the one world of -families with this seed")
 	verbose := flag.Bool("v", false, "print each wrong verdict with the seed of its world")
+	prometheus := flag.String("prometheus", "", "the Prometheus executable: replay the held-out rollouts from it, with -watchtower")
+	watchtower := flag.String("watchtower", "bin/watchtower", "the executable that replays them")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *explain != 0 {
 		if err := show(ctx, *only, *explain); err != nil {
+			fmt.Fprintln(os.Stderr, "judge:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if *prometheus != "" {
+		if err := heldOut(ctx, *prometheus, *watchtower, *healthy, *regressed, *seed, *verbose); err != nil {
 			fmt.Fprintln(os.Stderr, "judge:", err)
 			os.Exit(1)
 		}
@@ -90,11 +99,7 @@ func run(ctx context.Context, healthy, regressed int, seed uint64, only string, 
 		return err
 	}
 	if verbose {
-		for _, o := range outcomes {
-			if o.wrong() {
-				fmt.Printf("%-18s seed %d %s, %s, %g/s, %s: %s after %s, bound %.0f s; %s\n", o.Family, o.seed, o.Effect, o.Dialect, o.Requests, o.Workload, o.said, o.after, o.Bound, o.why)
-			}
-		}
+		complain(outcomes)
 	}
 	print(outcomes)
 	return nil
@@ -204,10 +209,7 @@ func one(ctx context.Context, cat *catalogue.Catalogue, j job) ([]outcome, error
 		o := outcome{Truth: t, seed: j.seed, why: "it was not found"}
 		for _, rel := range report.Releases {
 			if rel.Namespace == t.Namespace && rel.ReplicaSet == t.ReplicaSet {
-				o.said, o.by, o.why = rel.Verdict, rel.AffectedBy, rel.Why()
-				if rel.DecidedAt != nil {
-					o.after = rel.DecidedAt.Sub(t.StartedAt)
-				}
+				o.hear(rel)
 			}
 		}
 		out = append(out, o)
@@ -244,6 +246,23 @@ func storeOf(w *corpus.World) *memory.Store {
 		store.Add(b.Labels(), s.Samples)
 	}
 	return store
+}
+
+// hear takes what was said of a release.
+func (o *outcome) hear(rel *backtest.Release) {
+	o.said, o.by, o.why = rel.Verdict, rel.AffectedBy, rel.Why()
+	if rel.DecidedAt != nil {
+		o.after = rel.DecidedAt.Sub(o.StartedAt)
+	}
+}
+
+// complain prints what was said wrongly.
+func complain(outcomes []outcome) {
+	for _, o := range outcomes {
+		if o.wrong() {
+			fmt.Printf("%-18s seed %d %s, %s, %.3g/s, %s: %s after %s, bound %.0f s; %s\n", o.Family, o.seed, o.Effect, o.Dialect, o.Requests, o.ReplicaSet, o.said, o.after, o.Bound, o.why)
+		}
+	}
 }
 
 // wrong reports a verdict that should have been another.

@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,6 +20,7 @@ import (
 	client "github.com/prometheus/client_golang/prometheus"
 
 	"github.com/watchtower-verify/watchtower/bench/fleet"
+	"github.com/watchtower-verify/watchtower/bench/server"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
@@ -60,11 +59,11 @@ func run(binary string, workloads int) error {
 		return err
 	}
 	defer stopFleet()
-	url, prom, err := startPrometheus(binary, dir, addr, f.Targets())
+	prom, err := server.Start(binary, dir, configuration(addr, f.Targets()))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = prom.Process.Kill(); _ = prom.Wait() }()
+	defer prom.Stop()
 	series := workloads * fleet.PodsOf * fleet.SeriesPerPod
 	fmt.Fprintf(os.Stderr, "a real Prometheus scrapes %d series every 15 s; waiting %s for a past\n", series, warmTime)
 	time.Sleep(warmTime)
@@ -75,7 +74,7 @@ func run(binary string, workloads int) error {
 		if n > workloads {
 			break
 		}
-		if err := measure(url, prom.Process.Pid, n); err != nil {
+		if err := measure(prom.URL, prom.PID, n); err != nil {
 			return err
 		}
 	}
@@ -92,49 +91,14 @@ func serve(f *fleet.Fleet) (string, func(), error) {
 	return l.Addr().String(), func() { _ = server.Close() }, nil
 }
 
-func startPrometheus(binary, dir, fleetAddr string, targets int) (string, *exec.Cmd, error) {
+// configuration scrapes the fleet every 15 s.
+func configuration(fleetAddr string, targets int) string {
 	var config strings.Builder
 	config.WriteString("global: {scrape_interval: 15s, scrape_timeout: 10s}\nscrape_configs:\n")
 	for i := range targets {
 		fmt.Fprintf(&config, "  - {job_name: \"fleet-%d\", honor_labels: true, metrics_path: /metrics/%d, static_configs: [{targets: [%q]}]}\n", i, i, fleetAddr)
 	}
-	path := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(path, []byte(config.String()), 0o600); err != nil {
-		return "", nil, err
-	}
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	cmd := exec.CommandContext(context.Background(), binary, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr, "--log.level=error")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start %s: %w", binary, err)
-	}
-	url := "http://" + addr
-	for range 100 {
-		if ready(url) {
-			return url, cmd, nil
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	return "", nil, errors.New("prometheus was not ready in time")
-}
-
-func ready(url string) bool {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url+"/-/ready", nil)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	return config.String()
 }
 
 // measure reads ticks of n releases that began some ticks ago, the newest last,

@@ -147,7 +147,7 @@ func (r *runner) again(ctx context.Context, candidates []candidate, out []*Relea
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opt.Workers)
 	for i, rel := range out {
-		if rel == nil || !rel.suffers() {
+		if rel == nil || !rel.others {
 			continue
 		}
 		others := slices.DeleteFunc(slices.Clone(byNamespace[rel.Namespace]), func(s verify.Suspect) bool {

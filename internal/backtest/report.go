@@ -87,8 +87,7 @@ type Release struct {
 	lived     release.Release
 	verdict   release.Verdict // with curves, of a regression
 	suspect   verify.Suspect
-	// pastAgainst: the past speaks against it, its stable pods do not.
-	pastAgainst bool
+	others    bool // another release may be the cause of what speaks against it
 }
 
 // Image is one container's image. Digest is null while nothing ran.
@@ -107,12 +106,6 @@ type Needs struct {
 
 // key names a release as a user does.
 func (r *Release) key() string { return r.Namespace + "/" + r.ReplicaSet }
-
-// suffers reports whether others may be the cause of what is said of a release.
-func (r *Release) suffers() bool {
-	regressed := r.Verdict == release.Regressed && (r.suspect.Since.IsZero() || r.suspect.Since.After(*r.DecidedAt))
-	return regressed || r.AffectedBy != "" || r.pastAgainst
-}
 
 // Curves is the verdict with the curves behind its evidence, of a regression.
 func (r *Release) Curves() release.Verdict { return r.verdict }
@@ -141,7 +134,7 @@ func (r *Release) take(s *scene, replay *verify.Replay, v release.Verdict) {
 	}
 	r.Verdict, r.Summary, r.Reason = v.Kind, release.Headline(rel, v), v.Reason
 	r.EValue, r.Threshold, r.Findings, r.AffectedBy = v.EValue, v.Threshold, v.Findings, v.AffectedBy
-	r.suspect, r.pastAgainst = replay.Suspect(), replay.Suffers()
+	r.suspect, r.others = replay.Suspect(), replay.MayBeOthers()
 	if v.Kind == release.Regressed {
 		r.verdict = replay.Curves(v)
 	}

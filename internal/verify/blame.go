@@ -20,13 +20,11 @@ const (
 	overlapSpan     = 10 * time.Minute
 )
 
-// Suspect is a release that may be why others suffer: once its own pods do worse
-// than its stable pods, or are in a state that convicts.
+// Suspect is a release that may be why others suffer, once it has trouble.
 type Suspect struct {
 	Namespace, Workload, ReplicaSet string
 	Began                           time.Time // of the rollout
-	Since                           time.Time // of the suspicion; zero for none
-	// Troubled is since when anything speaks against it, its past included.
+	// Troubled is since when anything speaks against it; zero for nothing.
 	Troubled time.Time
 }
 
@@ -88,35 +86,39 @@ func stateConvicts(v release.Verdict) bool {
 // asSuspect is what others need to know of a release.
 func (t *verification) asSuspect() Suspect {
 	r := t.release
-	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.suspectedAt, t.troubledAt}
+	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.troubledAt}
+}
+
+// mayBeOthers reports whether another release may be the cause of what speaks
+// against this one.
+func (t *verification) mayBeOthers() bool {
+	return t.suspectedAt.IsZero() && t.suffers() && (t.outside() || t.wasSound())
 }
 
 // blame finds who else may be the cause of what only the past speaks against: a
-// release of the same namespace that is suspected and rolled out at about the same
-// time; or one with trouble of its own that began when this one, already there,
-// was still sound. It is "" for a release whose own pods do worse than its stable
-// ones.
+// release of the same namespace with trouble of its own that began shortly before
+// this one's. That is so only where the stable pods had the trouble too, or where
+// this release was there before the other and served well: one that does badly from
+// its first requests on, or worse than its stable pods, answers for itself.
 func (t *verification) blame(others []Suspect, at time.Time) string {
 	t.waitFor = ""
-	if !t.suspectedAt.IsZero() {
-		return ""
-	}
 	if t.assessment.Regressed && t.crossedAt.IsZero() {
 		t.crossedAt = at
 	}
-	began := t.release.StartedAt
+	if !t.mayBeOthers() {
+		return ""
+	}
+	shared := t.outside()
+	trouble := t.firstTrouble(at)
 	for _, o := range others {
-		if o.Namespace != t.release.Workload.Namespace || o.Workload == t.release.Workload.Name || o.Began.After(at) {
+		if o.Namespace != t.release.Workload.Namespace || o.Workload == t.release.Workload.Name ||
+			o.Began.After(trouble) || trouble.Sub(o.Began) > overlapSpan || !shared && o.Began.Before(t.release.StartedAt) {
 			continue
 		}
-		apart := o.Began.Sub(began).Abs()
-		if !o.Since.IsZero() && !o.Since.After(at) && apart < t.policy.Observe {
+		if !o.Troubled.IsZero() && !o.Troubled.After(at) {
 			return o.Name()
 		}
-		if !o.Troubled.IsZero() && !o.Troubled.After(at) && o.Began.After(began) && o.Began.Before(t.firstTrouble(at)) && t.wasSound() {
-			return o.Name()
-		}
-		if !t.crossedAt.IsZero() && at.Sub(t.crossedAt) < overlapPatience && apart < overlapSpan {
+		if !t.crossedAt.IsZero() && at.Sub(t.crossedAt) < overlapPatience {
 			t.waitFor = o.Name()
 		}
 	}
@@ -126,6 +128,6 @@ func (t *verification) blame(others []Suspect, at time.Time) string {
 // SortSuspects brings them into an order that is the same each time.
 func SortSuspects(list []Suspect) {
 	slices.SortFunc(list, func(a, b Suspect) int {
-		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Name(), b.Name()))
+		return cmp.Or(a.Troubled.Compare(b.Troubled), strings.Compare(a.Name(), b.Name()))
 	})
 }

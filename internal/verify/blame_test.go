@@ -16,31 +16,29 @@ func TestWhoElseMayBeTheCause(t *testing.T) {
 		change(&s)
 		return s
 	}
-	suspected := func(s *Suspect) { s.Since = at.Add(-time.Minute) }
+	troubled := func(s *Suspect) { s.Troubled = at.Add(-time.Minute) }
+	sound := func(v *verification) { v.assessment.Signals[0].Sound = true }
 	for name, c := range map[string]struct {
 		other Suspect
 		self  func(*verification)
 		want  string
 		wait  bool
 	}{
-		"one whose own pods do worse than its stable ones": {other(suspected), nil, "shop/cart-1", false},
-		"not while its own pods do so too":                 {other(suspected), func(v *verification) { v.suspectedAt = at }, "", false},
-		"not one of another namespace":                     {other(func(s *Suspect) { suspected(s); s.Namespace = "mail" }), nil, "", false},
-		"not an earlier release of its own":                {other(func(s *Suspect) { suspected(s); s.Workload = "web" }), nil, "", false},
-		"not one that began an hour before":                {other(func(s *Suspect) { suspected(s); s.Began = began.Add(-time.Hour) }), nil, "", false},
-		"not one that will be suspected later":             {other(func(s *Suspect) { s.Since = at.Add(time.Minute) }), func(v *verification) { v.crossedAt = at.Add(-time.Hour) }, "", false},
-		"an unsuspected one is waited for":                 {other(func(*Suspect) {}), nil, "", true},
-		"but not for long":                                 {other(func(*Suspect) {}), func(v *verification) { v.crossedAt = at.Add(-overlapPatience) }, "", false},
-		"nor where it began long before":                   {other(func(s *Suspect) { s.Began = began.Add(-20 * time.Minute) }), nil, "", false},
-		"one in trouble that began while this was sound": {
-			other(func(s *Suspect) { s.Troubled = at }), func(v *verification) { v.assessment.Signals[0].Sound = true }, "shop/cart-1", false,
+		"one in trouble that began while this was sound": {other(troubled), sound, "shop/cart-1", false},
+		"one in trouble, where the stable pods are so too": {
+			other(func(s *Suspect) { troubled(s); s.Began = began.Add(-time.Minute) }),
+			func(v *verification) { v.assessment.Signals[0].Outside = true }, "shop/cart-1", false,
 		},
-		"not where this never was sound": {other(func(s *Suspect) { s.Troubled = at }), func(v *verification) { v.crossedAt = at.Add(-time.Hour) }, "", false},
-		"nor where its trouble is older than the other": {
-			other(func(s *Suspect) { s.Troubled = at }), func(v *verification) {
-				v.assessment.Signals[0].Sound, v.troubledAt, v.crossedAt = true, began.Add(30*time.Second), at.Add(-time.Hour)
-			}, "", false,
-		},
+		"not where this never was sound":                  {other(troubled), nil, "", false},
+		"not where its own pods do worse than its stable": {other(troubled), func(v *verification) { sound(v); v.suspectedAt = at }, "", false},
+		"not one of another namespace":                    {other(func(s *Suspect) { troubled(s); s.Namespace = "mail" }), sound, "", false},
+		"not an earlier release of its own":               {other(func(s *Suspect) { troubled(s); s.Workload = "web" }), sound, "", false},
+		"not one that was there before this one":          {other(func(s *Suspect) { troubled(s); s.Began = began.Add(-time.Minute) }), sound, "", false},
+		"not one that will be in trouble later":           {other(func(s *Suspect) { s.Troubled = at.Add(time.Minute) }), func(v *verification) { sound(v); v.crossedAt = at.Add(-time.Hour) }, "", false},
+		"one without trouble so far is waited for":        {other(func(*Suspect) {}), sound, "", true},
+		"but not for long":                                {other(func(*Suspect) {}), func(v *verification) { sound(v); v.crossedAt = at.Add(-overlapPatience) }, "", false},
+		"not where this was in trouble before it":         {other(troubled), func(v *verification) { sound(v); v.troubledAt = began.Add(30 * time.Second) }, "", false},
+		"nor where its trouble came long after the other": {other(troubled), func(v *verification) { sound(v); v.troubledAt = began.Add(12 * time.Minute) }, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newTestVerification(release.DefaultPolicy())

@@ -45,7 +45,7 @@ func conclude(t *verification, now time.Time) release.Verdict {
 	switch {
 	case a.Regressed && t.affectedBy != "":
 		// It is watched to its end: what stays when the other is mended is its own.
-		why := "it does worse than before, but no worse than its own stable pods did; " + t.affectedBy + " rolled out at the same time and does"
+		why := "it does worse than before, as " + t.affectedBy + ", which rolled out just before that, does; its own pods did well until then, or its stable pods do no better"
 		if over {
 			return decide(v, t, release.InsufficientData, now, true, why)
 		}

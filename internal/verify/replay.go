@@ -56,8 +56,9 @@ func (r *Replay) Take(res signal.Result, at time.Time) release.Verdict {
 // Suspect tells since when the release is suspected, if it is.
 func (r *Replay) Suspect() Suspect { return r.t.asSuspect() }
 
-// Suffers reports whether the past speaks against the release.
-func (r *Replay) Suffers() bool { return r.t.suffers() }
+// MayBeOthers reports whether another release may be the cause of what speaks
+// against this one.
+func (r *Replay) MayBeOthers() bool { return r.t.mayBeOthers() }
 
 // Close is the last word on a release that was overtaken.
 func (r *Replay) Close(why string, by release.ID, at time.Time) release.Verdict {

@@ -64,7 +64,7 @@ const suspectsKept = time.Hour
 // suspects are what others need to know of the releases that are watched, and of
 // those that lately were and were suspected; v.mu is held.
 func (v *Verifier) suspects(now time.Time) []Suspect {
-	v.suspected = slices.DeleteFunc(v.suspected, func(s Suspect) bool { return now.Sub(s.Since) > suspectsKept })
+	v.suspected = slices.DeleteFunc(v.suspected, func(s Suspect) bool { return now.Sub(s.Troubled) > suspectsKept })
 	out := slices.Clone(v.suspected)
 	for _, t := range v.live {
 		s := t.asSuspect()
@@ -72,7 +72,7 @@ func (v *Verifier) suspects(now time.Time) []Suspect {
 			continue
 		}
 		out = append(out, s)
-		if !s.Since.IsZero() {
+		if !s.Troubled.IsZero() {
 			v.suspected = append(v.suspected, s)
 		}
 	}

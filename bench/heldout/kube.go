@@ -1,4 +1,4 @@
-package disk
+package heldout
 
 // kubeSet are a ReplicaSet's series of kube-state-metrics.
 type kubeSet struct{ owner, created, spec, status, ready *series }

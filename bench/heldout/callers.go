@@ -1,4 +1,4 @@
-package disk
+package heldout
 
 // caller is what a pod counts of its requests to another workload.
 type caller struct {
