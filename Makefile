@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 tool = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-short lint fmt generate check bench bench-signals demo
+.PHONY: help build test test-short lint fmt generate check bench bench-signals bench-judge demo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,13 @@ bench: ## figures, as ratios within one run
 bench-signals: bin/lab ## what reading many releases costs, against a real Prometheus with 200,000 series; six minutes
 	@echo "building Prometheus where it is missing, then feeding it the metrics of 1,000 workloads"
 	$(GO) run -tags $(TAGS) ./bench/signals -prometheus "$$(bin/lab build prometheus | awk '{print $$2}')"
+
+JUDGE_SEED ?= 1
+bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, on simulated rollouts; a quarter of an hour
+	@echo "simulating and replaying 4,500 rollouts of which the truth is known (seed $(JUDGE_SEED))"
+	$(GO) run -tags $(TAGS) ./bench/judge -healthy 3000 -regressed 1500 -seed $(JUDGE_SEED)
+	@echo "replaying 1,000 of another simulation from a real Prometheus, which is built where it is missing"
+	$(GO) run -tags $(TAGS) ./bench/judge -healthy 500 -regressed 500 -seed $(JUDGE_SEED) -watchtower bin/watchtower -prometheus "$$(bin/lab build prometheus | awk '{print $$2}')"
 
 bin/lab:
 	cd lab && $(GO) build -trimpath -o ../bin/lab ./cmd/lab

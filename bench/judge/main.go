@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,6 +44,7 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the simulation")
 	only := flag.String("families", "", "only these, comma-separated")
 	explain := flag.Uint64("explain", 0, "print all that was said of the one world of -families with this seed")
+	html := flag.String("html", "", "with -explain: write the report as a page to this file too")
 	verbose := flag.Bool("v", false, "print each wrong verdict with the seed of its world")
 	prometheus := flag.String("prometheus", "", "the Prometheus executable: replay the held-out rollouts from it, with -watchtower")
 	watchtower := flag.String("watchtower", "bin/watchtower", "the executable that replays them")
@@ -50,7 +52,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *explain != 0 {
-		if err := show(ctx, *only, *explain); err != nil {
+		if err := show(ctx, *only, *explain, *html); err != nil {
 			fmt.Fprintln(os.Stderr, "judge:", err)
 			os.Exit(1)
 		}
@@ -171,7 +173,7 @@ func progress(done *atomic.Int64, n int, begin time.Time) (stop func()) {
 }
 
 // show prints the report of one world.
-func show(ctx context.Context, family string, seed uint64) error {
+func show(ctx context.Context, family string, seed uint64, html string) error {
 	cat, err := catalogue.Load(rules.Signals)
 	if err != nil {
 		return err
@@ -181,6 +183,12 @@ func show(ctx context.Context, family string, seed uint64) error {
 			world, report, err := replay(ctx, cat, job{f, seed})
 			if err != nil {
 				return err
+			}
+			if html != "" {
+				var page bytes.Buffer
+				if err := errors.Join(report.WriteHTML(&page), os.WriteFile(html, page.Bytes(), 0o644)); err != nil {
+					return err
+				}
 			}
 			e := json.NewEncoder(os.Stdout)
 			e.SetIndent("", "  ")

@@ -40,7 +40,11 @@ func (r *Release) Why() string {
 	if r.Needs != nil && r.Needs.Requests > 0 {
 		parts = append(parts, release.Integer(r.Needs.Requests)+" more requests needed")
 	}
-	if r.AffectedBy != "" {
+	switch r.AffectedBy {
+	case "":
+	case release.Unreleased:
+		parts = append(parts, "the stable pods had trouble too")
+	default:
 		parts = append(parts, "affected by "+r.AffectedBy)
 	}
 	if r.SupersededBy != "" {

@@ -77,7 +77,11 @@ func panels(rel release.Release, v release.Verdict) []panel {
 			continue
 		}
 		axis := newTimeAxis(rel, v, ev.Curve)
-		p := panel{Signal: signalName(ev.Signal), Baseline: baselineName(ev.Baseline), BaselineArm: ev.Baseline}
+		name := signalName(ev.Signal)
+		if ev.SeenBy == release.SeenByCallers {
+			name += ", as callers see it"
+		}
+		p := panel{Signal: name, Baseline: baselineName(ev.Baseline), BaselineArm: ev.Baseline}
 		p.Values = valueChart(axis, ev)
 		p.EValues = eValueChart(axis, ev, v.Threshold)
 		id := "evidence-" + strconv.Itoa(i)
