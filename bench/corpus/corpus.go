@@ -7,6 +7,7 @@ package corpus
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/signal/samples"
@@ -31,7 +32,23 @@ type World struct {
 	Family   Family
 	Releases []Truth
 	Series   []*Series
+	// Minutes are what both arms of each release did, minute by minute from Past
+	// before its start on: what a system that asks for rates would be told.
+	Minutes [][]Minute
 }
+
+// Minute is what both arms finished in a minute.
+type Minute struct{ Release, Stable Arm }
+
+// Arm is how many requests finished, how many of them failed, and how long they
+// took, by the Bounds.
+type Arm struct {
+	Requests, Failed float64
+	Slower           []float64 // per bucket, not cumulative
+}
+
+// Bounds are the upper bounds of the buckets, in seconds, the last +Inf.
+func Bounds() []float64 { return slices.Clone(bounds) }
 
 // Series is one series with its samples in the order of time.
 type Series struct {
@@ -87,6 +104,7 @@ func New(f Family, opt Options) *World {
 	for _, w := range s.workloads {
 		if !w.bystander {
 			out.Releases = append(out.Releases, w.truth(s))
+			out.Minutes = append(out.Minutes, w.minutes)
 		}
 	}
 	return out

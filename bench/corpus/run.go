@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -83,9 +84,31 @@ func (s *sim) serve(p *pod, at time.Time) {
 		p.total[r][0] += n - bad
 		p.total[r][1] += bad
 		p.cpu += n * 0.003
+		before := slices.Clone(p.buckets[r])
 		s.time(p, r, at, n)
+		w.note(p.arm, at, n, bad, before, p.buckets[r])
 	}
 	p.cpu += 0.02 * seconds
+}
+
+// note adds to what an arm did in a minute.
+func (w *workload) note(a arm, at time.Time, n, bad float64, before, after []float64) {
+	k := int(at.Sub(w.start.Add(-Past)) / time.Minute)
+	if k < 0 {
+		return
+	}
+	for len(w.minutes) <= k {
+		w.minutes = append(w.minutes, Minute{Arm{Slower: make([]float64, len(bounds))}, Arm{Slower: make([]float64, len(bounds))}})
+	}
+	to := &w.minutes[k].Stable
+	if a == fresh {
+		to = &w.minutes[k].Release
+	}
+	to.Requests += n
+	to.Failed += bad
+	for i := range after {
+		to.Slower[i] += after[i] - before[i]
+	}
 }
 
 // time draws how long n requests of a route took.

@@ -66,6 +66,7 @@ type workload struct {
 	affectedBy           string
 	bystander            bool
 	seen                 *caller
+	minutes              []Minute
 }
 
 type route struct {

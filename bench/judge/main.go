@@ -26,6 +26,7 @@ import (
 
 	"github.com/watchtower-verify/watchtower/bench/corpus"
 	"github.com/watchtower-verify/watchtower/bench/memory"
+	"github.com/watchtower-verify/watchtower/bench/rivals"
 	"github.com/watchtower-verify/watchtower/internal/backtest"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
@@ -84,7 +85,9 @@ type outcome struct {
 	said  release.VerdictKind
 	after time.Duration // from the start to the decision
 	by    string        // AffectedBy of the report
-	why   string
+	// rivals are after how many minutes each of them rejects it, below 0 for never.
+	rivals []int
+	why    string
 }
 
 func run(ctx context.Context, healthy, regressed int, seed uint64, only string, verbose bool) error {
@@ -213,8 +216,11 @@ func one(ctx context.Context, cat *catalogue.Catalogue, j job) ([]outcome, error
 		return nil, fmt.Errorf("%s, seed %d: %w", j.family.Name, j.seed, err)
 	}
 	var out []outcome
-	for _, t := range world.Releases {
+	for i, t := range world.Releases {
 		o := outcome{Truth: t, seed: j.seed, why: "it was not found"}
+		for _, r := range rivals.All() {
+			o.rivals = append(o.rivals, r.Judge(world.Minutes[i], int(corpus.Past/time.Minute)))
+		}
 		for _, rel := range report.Releases {
 			if rel.Namespace == t.Namespace && rel.ReplicaSet == t.ReplicaSet {
 				o.hear(rel)

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/watchtower-verify/watchtower/bench/rivals"
 	"github.com/watchtower-verify/watchtower/internal/backtest"
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -20,6 +21,39 @@ func print(all []outcome) {
 	printRegressed(bad)
 	printTraffic(filter(bad, func(o outcome) bool { return o.Kind == "errors" && o.Bound > 0 }))
 	printTotals(sound, bad)
+	if len(all) > 0 && all[0].rivals != nil {
+		printRivals(sound, bad)
+	}
+}
+
+// printRivals prints the same of others on the same rollouts.
+func printRivals(sound, bad []outcome) {
+	judged := filter(sound, func(o outcome) bool { return !o.Ambiguous })
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Println("\nBeside others, on the same rollouts")
+	fmt.Fprintln(t, "\tsound ones rejected\tfailures found\tlatencies found\tstates and silence\tmedian delay")
+	row := func(name string, rejected func(outcome) bool, delay func(outcome) float64) {
+		part := func(of []outcome) string { return share100(len(filter(of, rejected)), len(of)) }
+		kind := func(names ...string) []outcome {
+			return filter(bad, func(o outcome) bool {
+				return slices.Contains(names, o.Kind) && (o.Bound == 0 || 1.5*o.Bound <= observe.Seconds())
+			})
+		}
+		var delays []float64
+		for _, o := range filter(bad, rejected) {
+			delays = append(delays, delay(o))
+		}
+		latencies := filter(kind("latency"), func(o outcome) bool { return o.Bound > 0 })
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", name, part(judged), part(kind("errors")), part(latencies), part(kind("state", "silence")), seconds(quantile(delays, 0.5)))
+	}
+	row("Watchtower", func(o outcome) bool { return o.said == release.Regressed }, func(o outcome) float64 { return o.after.Seconds() })
+	for i, r := range rivals.All() {
+		row(r.Name, func(o outcome) bool { return o.rivals[i] >= 0 }, func(o outcome) float64 { return 60 * float64(o.rivals[i]) })
+	}
+	_ = t.Flush()
+	for _, r := range rivals.All() {
+		fmt.Printf("  %s: %s\n", r.Name, r.Says)
+	}
 }
 
 func filter(all []outcome, keep func(outcome) bool) []outcome {

@@ -44,8 +44,12 @@ type Options struct {
 // defaultTick is how often the judge looks.
 const defaultTick = 15 * time.Second
 
-// sliceTicks is how many ticks are read in one round of queries.
-const sliceTicks = 40
+// How many ticks are read in one round of queries: few at first, in which many
+// regressions are found, then many.
+const (
+	firstSlice = 24
+	sliceTicks = 128
+)
 
 // Run replays the releases of a span of time. An error means that the store could
 // not be read, or the context ended: there is no report of a part.

@@ -54,11 +54,18 @@ func (k kubeState) loadSets(ctx context.Context, s *scene) error {
 		}
 	}
 	const created, spec, ready = "kube_replicaset_created", "kube_replicaset_spec_replicas", "kube_replicaset_status_ready_replicas"
-	series, err := k.raw(ctx, promql.Metrics([]string{created, spec, ready}, c.within(oneOf("replicaset", names))...), s.from, s.to)
+	series, err := k.raw(ctx, promql.Metrics([]string{spec, ready}, c.within(oneOf("replicaset", names))...), s.from, s.to)
 	if err != nil {
 		return err
 	}
 	told := map[[2]string][][]samples.Float{}
+	born, err := k.last(ctx, promql.Metric(created, c.within(oneOf("replicaset", names))...), s.from, s.to)
+	if err != nil {
+		return err
+	}
+	for i := range born { // some stores drop the name here
+		told[[2]string{born[i].Labels.Get("replicaset"), created}] = [][]samples.Float{born[i].Floats}
+	}
 	for i := range series {
 		set := series[i].Labels
 		key := [2]string{set.Get("replicaset"), set.Get(model.MetricNameLabel)}
@@ -127,16 +134,16 @@ func (k kubeState) loadFacts(ctx context.Context, s *scene, pods map[string]*pod
 		if p == nil {
 			continue
 		}
-		switch set.Get(model.MetricNameLabel) {
-		case "kube_pod_created":
-			if v, ok := lastValue(&series[i]); ok {
+		switch { // by their labels: some stores drop the name here
+		case set.Get("image") != "":
+			p.addImage(release.Image{Container: labelOf(set, "container"), Reference: set.Get("image"), Digest: digestOf(set.Get("image_id"))})
+		case set.Get("pod_ip") != "":
+			p.ip = set.Get("pod_ip")
+		default:
+			if v, ok := lastValue(&series[i]); ok && v > 1 {
 				p.created = time.Unix(int64(v), 0).UTC()
 				p.young = p.created.After(s.from)
 			}
-		case "kube_pod_info":
-			p.ip = set.Get("pod_ip")
-		case "kube_pod_container_info":
-			p.addImage(release.Image{Container: labelOf(set, "container"), Reference: set.Get("image"), Digest: digestOf(set.Get("image_id"))})
 		}
 	}
 	s.rel.ReplicaSet.Images = s.images(s.rel.ReplicaSet.Name)

@@ -60,12 +60,13 @@ func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, othe
 	over, why := s.overtaken(s.to)
 	subject := replay.Subject()
 	verdict := release.Verdict{Release: s.rel.ID, Kind: release.Pending}
-	at := s.rel.StartedAt
+	at, size := s.rel.StartedAt, firstSlice
 	for !verdict.Final && !at.Add(r.opt.Tick).After(over) {
 		to := at
-		for n := 0; n < sliceTicks && !to.Add(r.opt.Tick).After(over); n++ {
+		for n := 0; n < size && !to.Add(r.opt.Tick).After(over); n++ {
 			to = to.Add(r.opt.Tick)
 		}
+		size = sliceTicks
 		subject.Pods = s.known(to)
 		res := reader.Read(ctx, to, []signal.Subject{subject})[s.rel.ID]
 		if res.Err != nil {
