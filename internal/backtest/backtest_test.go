@@ -108,6 +108,16 @@ func TestWhatBecomesOfARollout(t *testing.T) {
 				}
 			}, want: release.Healthy,
 		},
+		"pods are not held to be unready while nobody tells of them": {
+			world: func(w *world) {
+				w.standard(0.002)
+				w.sets[1].from = start.Add(5 * time.Second)
+				w.unready = start.Add(25 * time.Second)
+				w.silent = func(at time.Time) bool {
+					return at.After(start.Add(20*time.Second)) && at.Before(start.Add(8*time.Minute))
+				}
+			}, want: release.Healthy,
+		},
 		"labels that the scrape renamed are read": {
 			world: func(w *world) { w.standard(0.05); w.exported = true }, want: release.Regressed,
 		},

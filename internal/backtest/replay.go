@@ -74,7 +74,7 @@ func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, othe
 		}
 		for at.Before(to) && !verdict.Final {
 			at = at.Add(r.opt.Tick)
-			replay.Observe(s.observe(at), at)
+			replay.Observe(s.observe(at), s.asOf(at))
 			verdict = replay.Take(upTo(&res, at.Add(-r.opt.Lag)), at)
 			if r.look != nil {
 				r.look(at, verdict)

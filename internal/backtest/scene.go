@@ -79,6 +79,16 @@ func (s *scene) observe(at time.Time) release.Observation {
 	return out
 }
 
+// asOf is how late a time is known to be as observe says: while nothing is told of
+// the workload, as of the last time that something was.
+func (s *scene) asOf(at time.Time) time.Time {
+	beat, ok := s.beats.before(at.UnixMilli())
+	if !ok || at.UnixMilli()-beat <= 2*s.beats.gap() {
+		return at
+	}
+	return time.UnixMilli(beat).UTC()
+}
+
 func (s *scene) asked(name string, ms int64) float64 {
 	if set := s.sets[name]; set != nil {
 		return set.spec.value(ms)

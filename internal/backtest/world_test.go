@@ -31,6 +31,7 @@ type world struct {
 	sets     []*rollout
 	rate     float64 // requests per second of the workload
 	silent   func(at time.Time) bool
+	unready  time.Time // until then the release's pods are not ready
 	// begin and until are the first and the end of the scrapes.
 	begin, until time.Time
 }
@@ -136,7 +137,7 @@ func (w *world) kubeState(at time.Time, set *rollout) {
 		put(1, "kube_replicaset_owner", "replicaset="+set.name, "owner_kind=Deployment", "owner_name=web")
 		put(there, "kube_replicaset_spec_replicas", "replicaset="+set.name)
 		ready := there
-		if set.trouble != "" {
+		if set.trouble != "" || set == w.sets[len(w.sets)-1] && at.Before(w.unready) {
 			ready = 0
 		}
 		put(ready, "kube_replicaset_status_ready_replicas", "replicaset="+set.name)

@@ -25,7 +25,7 @@ func conclude(t *verification, now time.Time) release.Verdict {
 		v.Evidence = t.evidence(a)
 	}
 	if t.observed {
-		states, findings := podState(t.obs, t.policy, now)
+		states, findings := podState(t.obs, t.policy, t.observedAt)
 		if e := t.silence.evidence(t.quietest); e != nil && t.release.Previous != nil {
 			states = append(states, *e)
 		}

@@ -25,7 +25,8 @@ func NewReplay(r release.Release, p release.Policy, tick time.Duration) *Replay 
 // Release is the release as it is known by now.
 func (r *Replay) Release() release.Release { return r.t.release }
 
-// Observe takes what the cluster showed of the rollout at a time.
+// Observe takes what the cluster showed of the rollout at a time, which may be some
+// time ago.
 func (r *Replay) Observe(obs release.Observation, at time.Time) { r.t.remember(obs, at) }
 
 // Subject is what is to be counted, and by which pods.

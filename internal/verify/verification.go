@@ -50,7 +50,9 @@ type verification struct {
 
 	obs      release.Observation
 	observed bool
-	pods     map[string]signal.Pod // that were ever observed, by name
+	// observedAt is when obs was seen: how long a state lasts is not known beyond it.
+	observedAt time.Time
+	pods       map[string]signal.Pod // that were ever observed, by name
 
 	last      release.Verdict  // as last recorded
 	lastSaved time.Time        // when it was
@@ -89,7 +91,7 @@ const maxPodsRemembered = 1000
 // remember keeps the pods of both arms, those that are gone too: their last
 // requests, and what callers tell of them, are still to be counted.
 func (t *verification) remember(obs release.Observation, now time.Time) {
-	t.obs, t.observed = obs, true
+	t.obs, t.observed, t.observedAt = obs, true, now
 	there := map[string]bool{}
 	for _, p := range append(signal.PodsOf(obs.Release, release.ArmRelease), signal.PodsOf(obs.Stable, release.ArmStable)...) {
 		there[p.Name] = true
