@@ -104,6 +104,7 @@ func New(f Family, opt Options) *World {
 	for _, w := range s.workloads {
 		if !w.bystander {
 			out.Releases = append(out.Releases, w.truth(s))
+			w.minute(s.end.Sub(s.begin) - time.Minute)
 			out.Minutes = append(out.Minutes, w.minutes)
 		}
 	}

@@ -93,22 +93,31 @@ func (s *sim) serve(p *pod, at time.Time) {
 
 // note adds to what an arm did in a minute.
 func (w *workload) note(a arm, at time.Time, n, bad float64, before, after []float64) {
-	k := int(at.Sub(w.start.Add(-Past)) / time.Minute)
-	if k < 0 {
+	m := w.minute(at.Sub(w.start.Add(-Past)))
+	if m == nil {
 		return
 	}
-	for len(w.minutes) <= k {
-		w.minutes = append(w.minutes, Minute{Arm{Slower: make([]float64, len(bounds))}, Arm{Slower: make([]float64, len(bounds))}})
-	}
-	to := &w.minutes[k].Stable
+	to := &m.Stable
 	if a == fresh {
-		to = &w.minutes[k].Release
+		to = &m.Release
 	}
 	to.Requests += n
 	to.Failed += bad
 	for i := range after {
 		to.Slower[i] += after[i] - before[i]
 	}
+}
+
+// minute is the one some time after the past begins; nil for one before it.
+func (w *workload) minute(after time.Duration) *Minute {
+	k := int(after / time.Minute)
+	if after < 0 {
+		return nil
+	}
+	for len(w.minutes) <= k {
+		w.minutes = append(w.minutes, Minute{Arm{Slower: make([]float64, len(bounds))}, Arm{Slower: make([]float64, len(bounds))}})
+	}
+	return &w.minutes[k]
 }
 
 // time draws how long n requests of a route took.
