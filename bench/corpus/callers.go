@@ -16,13 +16,13 @@ type caller struct {
 func (c *caller) served(n float64) { c.ok += n }
 func (c *caller) lost(n float64)   { c.failed += n }
 
-// watched has a workload's callers export what they see.
-func (s *sim) watched(w *workload) {
+// watched has a workload's caller, a pod, export what it sees.
+func (s *sim) watched(w *workload, pod string) {
 	w.seen = &caller{}
 	for i, code := range []string{"200", "503"} {
 		w.seen.series = append(w.seen.series, s.add(func() float64 { return []float64{w.seen.ok, w.seen.failed}[i] },
 			"http_client_request_duration_seconds_count", "server_address", w.name+"."+s.namespace, "http_response_status_code", code,
-			"namespace", s.namespace, "pod", "caller-7d9f8c6b5-x2x4z", "job", "pods"))
+			"namespace", s.namespace, "pod", pod, "job", "pods"))
 	}
 }
 
@@ -42,7 +42,7 @@ func callersOnly(s *sim, w *workload) {
 		}
 		return 0
 	}
-	s.watched(w)
+	s.watched(w, "caller-7d9f8c6b5-x2x4z")
 }
 
 // pair is a workload and another that calls it. Both roll out within two minutes;
@@ -64,6 +64,6 @@ func (s *sim) pair() {
 		bad, all := callee.taking(fresh, at), callee.taking(stable, at)+callee.taking(fresh, at)
 		return calling.base + level*bad/math.Max(all, 1)
 	}
-	s.watched(callee)
+	s.watched(callee, calling.pods[0].name)
 	s.workloads = []*workload{callee, calling}
 }

@@ -142,10 +142,14 @@ func (r *runner) all(ctx context.Context, candidates []candidate) ([]*Release, e
 // again replays the releases of which others may be the cause, with what was known
 // of these at each tick.
 func (r *runner) again(ctx context.Context, candidates []candidate, out []*Release) error {
-	byNamespace := map[string][]verify.Suspect{}
+	byNamespace, byCaller := map[string][]verify.Suspect{}, map[string][]verify.Suspect{}
 	for _, rel := range out {
-		if rel != nil {
-			byNamespace[rel.Namespace] = append(byNamespace[rel.Namespace], rel.suspect)
+		if rel == nil {
+			continue
+		}
+		byNamespace[rel.Namespace] = append(byNamespace[rel.Namespace], rel.suspect)
+		for _, set := range rel.suspect.CalledBy {
+			byCaller[set] = append(byCaller[set], rel.suspect)
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -154,8 +158,12 @@ func (r *runner) again(ctx context.Context, candidates []candidate, out []*Relea
 		if rel == nil || !rel.others {
 			continue
 		}
-		others := slices.DeleteFunc(slices.Clone(byNamespace[rel.Namespace]), func(s verify.Suspect) bool {
-			return s.Workload == rel.Workload || s.Began.Sub(rel.StartedAt).Abs() > rel.policy.Observe
+		others := slices.Clone(byNamespace[rel.Namespace])
+		for _, set := range rel.sets() {
+			others = append(others, byCaller[set]...)
+		}
+		others = slices.DeleteFunc(others, func(s verify.Suspect) bool {
+			return s.Namespace == rel.Namespace && s.Workload == rel.Workload || s.Began.Sub(rel.StartedAt).Abs() > rel.policy.Observe
 		})
 		if len(others) == 0 {
 			continue

@@ -107,6 +107,15 @@ type Needs struct {
 // key names a release as a user does.
 func (r *Release) key() string { return r.Namespace + "/" + r.ReplicaSet }
 
+// sets are the ReplicaSets of both arms, as namespace/name.
+func (r *Release) sets() []string {
+	out := []string{r.key()}
+	if r.Previous != nil {
+		out = append(out, r.Namespace+"/"+*r.Previous)
+	}
+	return out
+}
+
 // Curves is the verdict with the curves behind its evidence, of a regression.
 func (r *Release) Curves() release.Verdict { return r.verdict }
 

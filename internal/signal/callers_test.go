@@ -38,6 +38,9 @@ func TestWhatCallersCountIsTheCallees(t *testing.T) {
 	if rel.Count != (release.Count{Total: 24 * 5, Bad: 24}) || stable.Count != (release.Count{}) || len(rel.Pods) > 0 {
 		t.Errorf("counted %+v and %+v", rel, stable)
 	}
+	if diff := cmp.Diff([]string{"front/caller-5c7bffbd"}, res.CalledBy); diff != "" {
+		t.Errorf("who calls: %s", diff)
+	}
 	if res.Callers != "istio-callers" || res.Dialect != "" {
 		t.Errorf("dialects %q, %q", res.Dialect, res.Callers)
 	}

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -315,6 +316,9 @@ func (r *Reader) result(t *tracked) Result {
 	}
 	if d := t.callers.dialect; d != nil {
 		res.Callers = d.Name
+	}
+	if len(t.callers.sets) > 0 {
+		res.CalledBy = slices.Sorted(maps.Keys(t.callers.sets))
 	}
 	res.Notes = t.noteList(r.cat)
 	if last := t.newestSample(); last != math.MinInt64 {

@@ -155,6 +155,9 @@ type Result struct {
 	// Dialect is the naming convention that is read of the pods, Callers that of
 	// what their callers count; "" while none is known.
 	Dialect, Callers string
+	// CalledBy are the ReplicaSets whose pods were seen to call the workload, as
+	// namespace/name, sorted.
+	CalledBy []string
 	// PerRequest says that cpu is per request, not per second.
 	PerRequest bool
 	// Notes say in words what a person should know of the measurement.

@@ -98,6 +98,10 @@ func (r *Reader) stage(a answer) {
 		}
 		find(s.Labels, func(target *target, p *pod) {
 			target.found++
+			if a.form == formCallers && (!target.feed.begun || target.t.callers.sets == nil) {
+				_, namespace, name := r.cat.Identify(s.Labels)
+				target.t.callers.calledBy(namespace, name)
+			}
 			r.stageSeries(target, p, s)
 		})
 	}

@@ -99,6 +99,23 @@ type callers struct {
 	dialect *catalogue.Dialect
 	// byPods: the series say which pod answered, so that the arms can be told apart.
 	byPods map[*catalogue.Dialect]bool
+	// sets are the ReplicaSets of the pods that call, as namespace/name.
+	sets map[string]bool
+}
+
+// maxCallerSets bounds what is kept of who calls.
+const maxCallerSets = 100
+
+// calledBy notes whose pod exports a series about the workload.
+func (c *callers) calledBy(namespace, pod string) {
+	at := strings.LastIndexByte(pod, '-')
+	if namespace == "" || at <= 0 || len(c.sets) >= maxCallerSets {
+		return
+	}
+	if c.sets == nil {
+		c.sets = map[string]bool{}
+	}
+	c.sets[namespace+"/"+pod[:at]] = true
 }
 
 type resourceOffer struct {

@@ -26,6 +26,17 @@ type Suspect struct {
 	Began                           time.Time // of the rollout
 	// Troubled is since when anything speaks against it; zero for nothing.
 	Troubled time.Time
+	// CalledBy are the ReplicaSets whose pods are seen to call it, namespace/name.
+	CalledBy []string
+}
+
+// Calls reports whether pods of a release, or of the version before it, are seen to
+// call the suspect.
+func (s Suspect) Calls(r release.Release) bool {
+	return slices.ContainsFunc(s.CalledBy, func(set string) bool {
+		return set == r.Workload.Namespace+"/"+r.ReplicaSet.Name ||
+			r.Previous != nil && set == r.Workload.Namespace+"/"+r.Previous.Name
+	})
 }
 
 // Name is how a report names it.
@@ -86,20 +97,19 @@ func stateConvicts(v release.Verdict) bool {
 // asSuspect is what others need to know of a release.
 func (t *verification) asSuspect() Suspect {
 	r := t.release
-	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.troubledAt}
+	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.troubledAt, t.calledBy}
 }
 
 // mayBeOthers reports whether another release may be the cause of what speaks
-// against this one.
-func (t *verification) mayBeOthers() bool {
-	return t.suspectedAt.IsZero() && t.suffers() && (t.outside() || t.wasSound())
-}
+// against this one: only the past does.
+func (t *verification) mayBeOthers() bool { return t.suspectedAt.IsZero() && t.suffers() }
 
 // blame finds who else may be the cause of what only the past speaks against: a
-// release of the same namespace with trouble of its own that began shortly before
-// this one's. That is so only where the stable pods had the trouble too, or where
-// this release was there before the other and served well: one that does badly from
-// its first requests on, or worse than its stable pods, answers for itself.
+// release with trouble of its own that this workload is seen to call; or one of the
+// same namespace that began shortly before this one's trouble. The latter only where
+// the stable pods had the trouble too, or where this release was there before the
+// other and served well: one that does badly from its first requests on, or worse
+// than its stable pods, answers for itself.
 func (t *verification) blame(others []Suspect, at time.Time) string {
 	t.waitFor = ""
 	if t.assessment.Regressed && t.crossedAt.IsZero() {
@@ -108,11 +118,8 @@ func (t *verification) blame(others []Suspect, at time.Time) string {
 	if !t.mayBeOthers() {
 		return ""
 	}
-	shared := t.outside()
-	trouble := t.firstTrouble(at)
 	for _, o := range others {
-		if o.Namespace != t.release.Workload.Namespace || o.Workload == t.release.Workload.Name ||
-			o.Began.After(trouble) || trouble.Sub(o.Began) > overlapSpan || !shared && o.Began.Before(t.release.StartedAt) {
+		if !t.mayBe(o, at) {
 			continue
 		}
 		if !o.Troubled.IsZero() && !o.Troubled.After(at) {
@@ -123,6 +130,22 @@ func (t *verification) blame(others []Suspect, at time.Time) string {
 		}
 	}
 	return ""
+}
+
+// mayBe reports whether a release may be the cause, once it has trouble.
+func (t *verification) mayBe(o Suspect, at time.Time) bool {
+	began, trouble := t.release.StartedAt, t.firstTrouble(at)
+	switch {
+	case o.Workload == t.release.Workload.Name && o.Namespace == t.release.Workload.Namespace:
+		return false
+	case o.Calls(t.release):
+		return o.Began.Sub(began).Abs() < t.policy.Observe && !o.Began.After(at)
+	case o.Namespace != t.release.Workload.Namespace, o.Began.After(trouble), trouble.Sub(o.Began) > overlapSpan:
+		return false
+	case t.outside():
+		return true
+	}
+	return t.wasSound() && !o.Began.Before(began)
 }
 
 // SortSuspects brings them into an order that is the same each time.

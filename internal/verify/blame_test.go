@@ -29,6 +29,19 @@ func TestWhoElseMayBeTheCause(t *testing.T) {
 			other(func(s *Suspect) { troubled(s); s.Began = began.Add(-time.Minute) }),
 			func(v *verification) { v.assessment.Signals[0].Outside = true }, "shop/cart-1", false,
 		},
+		"one that it is seen to call, whenever it began": {
+			other(func(s *Suspect) {
+				troubled(s)
+				s.Namespace, s.Began, s.CalledBy = "pay", began.Add(-15*time.Minute), []string{"shop/web-old"}
+			}), func(v *verification) { v.release.Previous.Name = "web-old" }, "pay/cart-1", false,
+		},
+		"not one that others call": {
+			other(func(s *Suspect) { troubled(s); s.Namespace, s.CalledBy = "pay", []string{"shop/mail-1"} }), nil, "", false,
+		},
+		"not one that it calls, where its own pods do worse than its stable": {
+			other(func(s *Suspect) { troubled(s); s.CalledBy = []string{"shop/web-old"} }),
+			func(v *verification) { v.release.Previous.Name, v.suspectedAt = "web-old", at }, "", false,
+		},
 		"not where this never was sound":                  {other(troubled), nil, "", false},
 		"not where its own pods do worse than its stable": {other(troubled), func(v *verification) { sound(v); v.suspectedAt = at }, "", false},
 		"not one of another namespace":                    {other(func(s *Suspect) { troubled(s); s.Namespace = "mail" }), sound, "", false},

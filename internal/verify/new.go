@@ -28,7 +28,7 @@ func New(cfg Config, d Deps) *Verifier {
 		queue:   newQueue(), toResolve: make(chan release.Release, 256),
 		live:     map[release.ID]*verification{},
 		settled:  map[string]string{},
-		restarts: map[release.ID]release.Release{},
+		restarts: map[release.ID]release.Release{}, suspected: map[string]Suspect{},
 	}
 }
 

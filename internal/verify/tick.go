@@ -64,16 +64,22 @@ const suspectsKept = time.Hour
 // suspects are what others need to know of the releases that are watched, and of
 // those that lately were and were suspected; v.mu is held.
 func (v *Verifier) suspects(now time.Time) []Suspect {
-	v.suspected = slices.DeleteFunc(v.suspected, func(s Suspect) bool { return now.Sub(s.Troubled) > suspectsKept })
-	out := slices.Clone(v.suspected)
 	for _, t := range v.live {
-		s := t.asSuspect()
-		if slices.Contains(v.suspected, s) {
+		if s := t.asSuspect(); !s.Troubled.IsZero() {
+			v.suspected[s.Name()] = s
+		}
+	}
+	var out []Suspect
+	for name, s := range v.suspected {
+		if now.Sub(s.Troubled) > suspectsKept {
+			delete(v.suspected, name)
 			continue
 		}
 		out = append(out, s)
-		if !s.Troubled.IsZero() {
-			v.suspected = append(v.suspected, s)
+	}
+	for _, t := range v.live {
+		if s := t.asSuspect(); s.Troubled.IsZero() {
+			out = append(out, s)
 		}
 	}
 	SortSuspects(out)

@@ -28,6 +28,7 @@ type verification struct {
 
 	dialect   string
 	callers   string       // dialect of what callers count
+	calledBy  []string     // ReplicaSets whose pods call the workload, namespace/name
 	cpuUnit   release.Unit // of a request, or of a pod where none are counted
 	notes     []string
 	queries   []release.Query
@@ -124,6 +125,9 @@ func (t *verification) take(res signal.Result, now time.Time) {
 	}
 	if res.Callers != "" {
 		t.callers = res.Callers
+	}
+	if len(res.CalledBy) > 0 {
+		t.calledBy = res.CalledBy
 	}
 	if t.cpuUnit = release.UnitCores; res.PerRequest {
 		t.cpuUnit = release.UnitSeconds

@@ -99,8 +99,8 @@ type Verifier struct {
 	// restarts are rollouts to the same references, watched until the digests
 	// that run tell whether a tag moved.
 	restarts map[release.ID]release.Release
-	// suspected are releases that others may suffer from.
-	suspected []Suspect
+	// suspected are releases that others may suffer from, by name.
+	suspected map[string]Suspect
 }
 
 // Run works until ctx ends. It first takes up the releases that were live when
