@@ -248,7 +248,8 @@ func (h *past) prior(b *baseline, phi float64) (prior gamma, softened bool) {
 			continue
 		}
 		clear := events >= 3 && mathext.RegIncBeta(events, g.a, f.n/(h.bursts*g.b+f.n)) <= outageTail
-		if !clear && h.shared(f, g.mean()) < math.Log(outageOdds) {
+		// One failure is none: old pods fail some as they stop.
+		if !clear && (f.x < 1.5 || h.shared(f, g.mean()) < math.Log(outageOdds)) {
 			continue
 		}
 		out.a = math.Min(g.a, math.Min(events+0.5, outageEvents))

@@ -24,8 +24,10 @@ const (
 type Suspect struct {
 	Namespace, Workload, ReplicaSet string
 	Began                           time.Time // of the rollout
-	// Troubled is since when anything speaks against it; zero for nothing.
-	Troubled time.Time
+	// Troubled is since when anything speaks against it, Guilty since when its own
+	// pods do worse than its stable pods or are in a state that convicts; zero for
+	// never.
+	Troubled, Guilty time.Time
 	// CalledBy are the ReplicaSets whose pods are seen to call it, namespace/name.
 	CalledBy []string
 }
@@ -97,7 +99,7 @@ func stateConvicts(v release.Verdict) bool {
 // asSuspect is what others need to know of a release.
 func (t *verification) asSuspect() Suspect {
 	r := t.release
-	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.troubledAt, t.calledBy}
+	return Suspect{r.Workload.Namespace, r.Workload.Name, r.ReplicaSet.Name, r.StartedAt, t.troubledAt, t.suspectedAt, t.calledBy}
 }
 
 // mayBeOthers reports whether another release may be the cause of what speaks
@@ -105,8 +107,8 @@ func (t *verification) asSuspect() Suspect {
 func (t *verification) mayBeOthers() bool { return t.suspectedAt.IsZero() && t.suffers() }
 
 // blame finds who else may be the cause of what only the past speaks against: a
-// release with trouble of its own that this workload is seen to call; or one of the
-// same namespace that began shortly before this one's trouble. The latter only where
+// release with trouble of its own that this workload is seen to call; or a guilty one
+// of the same namespace that began shortly before this one's trouble. That only where
 // the stable pods had the trouble too, or where this release was there before the
 // other and served well: one that does badly from its first requests on, or worse
 // than its stable pods, answers for itself.
@@ -119,10 +121,11 @@ func (t *verification) blame(others []Suspect, at time.Time) string {
 		return ""
 	}
 	for _, o := range others {
-		if !t.mayBe(o, at) {
+		since, possible := t.mayBe(o, at)
+		if !possible {
 			continue
 		}
-		if !o.Troubled.IsZero() && !o.Troubled.After(at) {
+		if !since.IsZero() && !since.After(at) {
 			return o.Name()
 		}
 		if !t.crossedAt.IsZero() && at.Sub(t.crossedAt) < overlapPatience {
@@ -132,20 +135,19 @@ func (t *verification) blame(others []Suspect, at time.Time) string {
 	return ""
 }
 
-// mayBe reports whether a release may be the cause, once it has trouble.
-func (t *verification) mayBe(o Suspect, at time.Time) bool {
+// mayBe reports whether a release may be the cause, and since when it is taken for
+// it: one that is called once it has trouble, others once they are guilty of it.
+func (t *verification) mayBe(o Suspect, at time.Time) (since time.Time, possible bool) {
 	began, trouble := t.release.StartedAt, t.firstTrouble(at)
 	switch {
 	case o.Workload == t.release.Workload.Name && o.Namespace == t.release.Workload.Namespace:
-		return false
+		return since, false
 	case o.Calls(t.release):
-		return o.Began.Sub(began).Abs() < t.policy.Observe && !o.Began.After(at)
+		return o.Troubled, o.Began.Sub(began).Abs() < t.policy.Observe && !o.Began.After(at)
 	case o.Namespace != t.release.Workload.Namespace, o.Began.After(trouble), trouble.Sub(o.Began) > overlapSpan:
-		return false
-	case t.outside():
-		return true
+		return since, false
 	}
-	return t.wasSound() && !o.Began.Before(began)
+	return o.Guilty, t.outside() || t.wasSound() && !o.Began.Before(began)
 }
 
 // SortSuspects brings them into an order that is the same each time.

@@ -16,6 +16,7 @@ func TestWhoElseMayBeTheCause(t *testing.T) {
 		change(&s)
 		return s
 	}
+	guilty := func(s *Suspect) { s.Troubled, s.Guilty = at.Add(-time.Minute), at.Add(-time.Minute) }
 	troubled := func(s *Suspect) { s.Troubled = at.Add(-time.Minute) }
 	sound := func(v *verification) { v.assessment.Signals[0].Sound = true }
 	for name, c := range map[string]struct {
@@ -24,9 +25,9 @@ func TestWhoElseMayBeTheCause(t *testing.T) {
 		want  string
 		wait  bool
 	}{
-		"one in trouble that began while this was sound": {other(troubled), sound, "shop/cart-1", false},
-		"one in trouble, where the stable pods are so too": {
-			other(func(s *Suspect) { troubled(s); s.Began = began.Add(-time.Minute) }),
+		"a guilty one that began while this was sound": {other(guilty), sound, "shop/cart-1", false},
+		"a guilty one, where the stable pods are in trouble too": {
+			other(func(s *Suspect) { guilty(s); s.Began = began.Add(-time.Minute) }),
 			func(v *verification) { v.assessment.Signals[0].Outside = true }, "shop/cart-1", false,
 		},
 		"one that it is seen to call, whenever it began": {
@@ -42,16 +43,17 @@ func TestWhoElseMayBeTheCause(t *testing.T) {
 			other(func(s *Suspect) { troubled(s); s.CalledBy = []string{"shop/web-old"} }),
 			func(v *verification) { v.release.Previous.Name, v.suspectedAt = "web-old", at }, "", false,
 		},
-		"not where this never was sound":                  {other(troubled), nil, "", false},
-		"not where its own pods do worse than its stable": {other(troubled), func(v *verification) { sound(v); v.suspectedAt = at }, "", false},
-		"not one of another namespace":                    {other(func(s *Suspect) { troubled(s); s.Namespace = "mail" }), sound, "", false},
-		"not an earlier release of its own":               {other(func(s *Suspect) { troubled(s); s.Workload = "web" }), sound, "", false},
-		"not one that was there before this one":          {other(func(s *Suspect) { troubled(s); s.Began = began.Add(-time.Minute) }), sound, "", false},
-		"not one that will be in trouble later":           {other(func(s *Suspect) { s.Troubled = at.Add(time.Minute) }), func(v *verification) { sound(v); v.crossedAt = at.Add(-time.Hour) }, "", false},
-		"one without trouble so far is waited for":        {other(func(*Suspect) {}), sound, "", true},
-		"but not for long":                                {other(func(*Suspect) {}), func(v *verification) { sound(v); v.crossedAt = at.Add(-overlapPatience) }, "", false},
-		"not where this was in trouble before it":         {other(troubled), func(v *verification) { sound(v); v.troubledAt = began.Add(30 * time.Second) }, "", false},
-		"nor where its trouble came long after the other": {other(troubled), func(v *verification) { sound(v); v.troubledAt = began.Add(12 * time.Minute) }, "", false},
+		"not where this never was sound":                        {other(guilty), nil, "", false},
+		"not where its own pods do worse than its stable":       {other(guilty), func(v *verification) { sound(v); v.suspectedAt = at }, "", false},
+		"not one of another namespace":                          {other(func(s *Suspect) { guilty(s); s.Namespace = "mail" }), sound, "", false},
+		"not an earlier release of its own":                     {other(func(s *Suspect) { guilty(s); s.Workload = "web" }), sound, "", false},
+		"not one that was there before this one":                {other(func(s *Suspect) { guilty(s); s.Began = began.Add(-time.Minute) }), sound, "", false},
+		"not one that will be in trouble later":                 {other(func(s *Suspect) { s.Troubled, s.Guilty = at.Add(time.Minute), at.Add(time.Minute) }), func(v *verification) { sound(v); v.crossedAt = at.Add(-time.Hour) }, "", false},
+		"one in trouble whose guilt is not shown is waited for": {other(troubled), sound, "", true},
+		"one without trouble so far is waited for":              {other(func(*Suspect) {}), sound, "", true},
+		"but not for long":                                      {other(func(*Suspect) {}), func(v *verification) { sound(v); v.crossedAt = at.Add(-overlapPatience) }, "", false},
+		"not where this was in trouble before it":               {other(guilty), func(v *verification) { sound(v); v.troubledAt = began.Add(30 * time.Second) }, "", false},
+		"nor where its trouble came long after the other":       {other(guilty), func(v *verification) { sound(v); v.troubledAt = began.Add(12 * time.Minute) }, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newTestVerification(release.DefaultPolicy())
