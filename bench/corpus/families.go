@@ -66,8 +66,6 @@ func Regressions() []Family {
 	)
 }
 
-// pair is made by the simulation itself.
-
 func ramp(s *sim, w *workload) {
 	end := pick(s, 2.0, 0.5)
 	w.load = func(at time.Time) float64 {

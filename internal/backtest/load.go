@@ -191,14 +191,6 @@ func (s *scene) images(set string) []release.Image {
 	return all.images
 }
 
-// The reasons for which a container waits that tell of the image or its spec.
-var waitingReasons = map[string]release.ProblemKind{
-	"CrashLoopBackOff": release.CrashLoop,
-	"ImagePullBackOff": release.ImagePull, "ErrImagePull": release.ImagePull, "InvalidImageName": release.ImagePull,
-	"ErrImageNeverPull": release.ImagePull, "ImageInspectError": release.ImagePull, "RegistryUnavailable": release.ImagePull,
-	"CreateContainerConfigError": release.ConfigError, "CreateContainerError": release.ConfigError, "RunContainerError": release.ConfigError,
-}
-
 const (
 	podReady      = "kube_pod_status_ready"
 	podWaiting    = "kube_pod_container_status_waiting_reason"
@@ -237,7 +229,7 @@ func (k kubeState) loadStates(ctx context.Context, s *scene, pods map[string]*po
 			}
 			p.restarts[at.container] = v
 		case podWaiting:
-			if kind, ok := waitingReasons[at.reason]; ok {
+			if kind, ok := release.WaitingProblem(at.reason); ok {
 				p.troubles = append(p.troubles, &trouble{kind, at.container, at.reason, s.ending(v, list), 0})
 			}
 		case podTerminated:

@@ -31,7 +31,7 @@ func (r *Report) WriteText(w io.Writer) error {
 func (r *Release) Why() string {
 	var parts []string
 	if r.Verdict == release.Regressed {
-		if e := strongest(r.Evidence); e != nil {
+		if e := release.Worst(r.Evidence); e != nil {
 			parts = append(parts, release.EvidenceSentence(*e))
 		}
 	} else if r.Reason != "" {
@@ -53,25 +53,6 @@ func (r *Release) Why() string {
 	return release.OneLine(strings.Join(parts, "; "), 200)
 }
 
-// strongest is the evidence that says most: a state first, then the largest
-// e-value.
-func strongest(list []release.Evidence) *release.Evidence {
-	var best *release.Evidence
-	for i := range list {
-		e := &list[i]
-		if e.EValue == nil {
-			if e.Baseline == release.BaselineNone && e.Reason != "" {
-				return e
-			}
-			continue
-		}
-		if best == nil || *e.EValue > *best.EValue {
-			best = e
-		}
-	}
-	return best
-}
-
 // summary says in a few lines what was found.
 func (r *Report) summary() string {
 	var b strings.Builder
@@ -82,8 +63,8 @@ func (r *Report) summary() string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "\n%s from %s to %s: %d healthy, %d regressed, %d with too little data, %d without their metrics.\n",
-		plural(s.Releases, "release"), r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), s.Healthy, s.Regressed, s.InsufficientData, s.SourceBroken)
-	fmt.Fprintf(&b, "%s would have been rolled back.\n", plural(s.Rollbacks, "release"))
+		release.Plural(s.Releases, "release"), r.From.Format(time.RFC3339), r.To.Format(time.RFC3339), s.Healthy, s.Regressed, s.InsufficientData, s.SourceBroken)
+	fmt.Fprintf(&b, "%s would have been rolled back.\n", release.Plural(s.Rollbacks, "release"))
 	if s.MedianDecision != nil {
 		fmt.Fprintf(&b, "Half of the decisions fell within %s of the rollout's start.\n", release.Seconds(*s.MedianDecision))
 	}
@@ -99,11 +80,4 @@ func (r *Report) summary() string {
 	}
 	fmt.Fprintf(&b, "%s queries, %s samples.\n", release.Integer(s.Queries), release.Integer(s.Samples))
 	return b.String()
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

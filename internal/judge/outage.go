@@ -115,9 +115,9 @@ func (h *past) prior(b *baseline, phi float64) (prior gamma, softened bool) {
 		if f.x < 1.5*f.n*g.mean() || f.x < f.n*out.mean() {
 			continue
 		}
-		clear := events >= 3 && mathext.RegIncBeta(events, g.a, f.n/(h.bursts*g.b+f.n)) <= outageTail
+		plain := events >= 3 && mathext.RegIncBeta(events, g.a, f.n/(h.bursts*g.b+f.n)) <= outageTail
 		// One failure is none: old pods fail some as they stop.
-		if !clear && (f.x < 1.5 || h.shared(f, g.mean()) < math.Log(outageOdds)) {
+		if !plain && (f.x < 1.5 || h.shared(f, g.mean()) < math.Log(outageOdds)) {
 			continue
 		}
 		out.a = math.Min(g.a, math.Min(events+0.5, outageEvents))

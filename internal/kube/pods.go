@@ -95,12 +95,8 @@ func problems(s *corev1.ContainerStatus, forget time.Time) []release.Problem {
 	if waiting == nil {
 		waiting = &corev1.ContainerStateWaiting{}
 	}
-	switch waiting.Reason {
-	case "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
-		"RegistryUnavailable", "SignatureValidationFailed":
-		add(release.ImagePull, words(waiting))
-	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-		add(release.ConfigError, words(waiting))
+	if kind, ok := release.WaitingProblem(waiting.Reason); ok && kind != release.CrashLoop {
+		add(kind, words(waiting))
 	}
 	failedAgain := s.RestartCount >= 2 && end != nil && (end.ExitCode != 0 || end.Signal != 0)
 	if waiting.Reason == "CrashLoopBackOff" || failedAgain {

@@ -19,7 +19,7 @@ func Headline(rel Release, v Verdict) string {
 		head += "is healthy"
 	case Regressed:
 		head += "regressed"
-		if w := worst(v.Evidence); w != nil {
+		if w := Worst(v.Evidence); w != nil {
 			head += ": " + change(*w)
 		}
 	case InsufficientData:
@@ -81,9 +81,9 @@ func digests(images []Image) string {
 	return strings.Join(parts, ",")
 }
 
-// worst is the evidence that says most against the release: a state first,
+// Worst is the evidence that says most against the release: a state first,
 // then the largest e-value.
-func worst(evidence []Evidence) *Evidence {
+func Worst(evidence []Evidence) *Evidence {
 	var w *Evidence
 	for i := range evidence {
 		e := &evidence[i]

@@ -107,7 +107,7 @@ func (s SignalStatus) values() string {
 			}
 		}
 		if a.Pods > 0 {
-			more = append(more, plural(a.Pods, "pod"))
+			more = append(more, Plural(a.Pods, "pod"))
 		}
 		if len(more) > 0 {
 			text += " (" + strings.Join(more, ", ") + ")"
@@ -117,7 +117,8 @@ func (s SignalStatus) values() string {
 	return strings.Join(out, ", ")
 }
 
-func plural(n int, what string) string {
+// Plural counts things in words: 1 pod, 2 pods.
+func Plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

@@ -64,3 +64,18 @@ type Problem struct {
 	Container string      `json:"container"`
 	Message   string      `json:"message"`
 }
+
+// WaitingProblem is what a container's reason to wait tells of its image or its
+// spec; false for one that tells nothing.
+func WaitingProblem(reason string) (ProblemKind, bool) {
+	switch reason {
+	case "CrashLoopBackOff":
+		return CrashLoop, true
+	case "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError",
+		"RegistryUnavailable", "SignatureValidationFailed":
+		return ImagePull, true
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+		return ConfigError, true
+	}
+	return "", false
+}
