@@ -81,7 +81,7 @@ func newQuerier(p config.Prometheus, reg prometheus.Registerer) (*promsource.Sou
 	c := promsource.Config{
 		URL: p.URL, Kind: p.Kind, Tenant: p.Tenant, BearerTokenFile: p.BearerTokenFile,
 		Headers: p.Headers, HeaderFiles: p.HeaderFiles, Timeout: p.Timeout, Concurrency: p.Concurrency,
-		QueriesPerSecond: p.QueriesPerSecond, MaxQueryBytes: p.MaxQueryBytes, MaxSamples: p.MaxSamples,
+		Compress: p.Compress, QueriesPerSecond: p.QueriesPerSecond, MaxQueryBytes: p.MaxQueryBytes, MaxSamples: p.MaxSamples,
 	}
 	if p.Basic != nil {
 		c.BasicUser, c.BasicPasswordFile = p.Basic.User, p.Basic.PasswordFile

@@ -112,7 +112,7 @@ overrides:
 		Kubernetes: Kubernetes{Kubeconfig: "/etc/watchtower/kube.conf", Namespaces: []string{"shop", "pay"}},
 		Prometheus: Prometheus{
 			Kind: "prometheus", URL: "https://prometheus.example.com/prom", Basic: &Basic{"me", "/etc/watchtower/secrets/pw"},
-			Headers: map[string]string{"X-Scope-OrgID": "tenant-1"}, Timeout: 3 * time.Second, Concurrency: 8, Lag: 500 * time.Millisecond,
+			Headers: map[string]string{"X-Scope-OrgID": "tenant-1"}, Compress: true, Timeout: 3 * time.Second, Concurrency: 8, Lag: 500 * time.Millisecond,
 			MaxQueryBytes: 65536, MaxSamples: 10_000_000,
 		},
 		Alertmanager: &Alertmanager{URLs: []string{"http://a:9093", "http://b:9093"}, BearerTokenFile: "/etc/watchtower/secrets/am", Timeout: 5 * time.Second},

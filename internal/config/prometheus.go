@@ -37,6 +37,8 @@ type Prometheus struct {
 	HeaderFiles map[string]string `yaml:"header_files"`
 	// How long one query may take.
 	Timeout time.Duration `yaml:"timeout"`
+	// Ask for packed answers. That spares the network nine bytes in ten and costs the source about as much processor time as the query. Default: true with an https URL, false with an http one, which rarely leaves the cluster.
+	Compress bool `yaml:"compress"`
 	// How many queries may run at once.
 	Concurrency int `yaml:"concurrency"`
 	// How many queries may begin in a second, with bursts of concurrency. 0: as many as come.
@@ -72,8 +74,11 @@ func defaultPrometheus() Prometheus {
 	}
 }
 
-// fill sets the defaults that depend on the kind, of what was not given.
+// fill sets the defaults that depend on the kind and the URL, of what was not given.
 func (p *Prometheus) fill(given func(path string) bool) {
+	if !given("prometheus.compress") {
+		p.Compress = strings.HasPrefix(strings.ToLower(p.URL), "https:")
+	}
 	if p.Kind == KindPrometheus {
 		return
 	}

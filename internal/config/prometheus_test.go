@@ -33,10 +33,29 @@ prometheus:
 		Kind: KindMimir, URL: "https://mimir.example.com/prometheus", Tenant: "team-a|team-b", BearerTokenFile: "/etc/watchtower/secrets/token",
 		TLS:     &TLS{CAFile: "/etc/watchtower/ca.pem", CertFile: "/tls/cert.pem", KeyFile: "/etc/watchtower/key.pem", ServerName: "mimir.internal"},
 		Headers: map[string]string{"X-Team": "shop"}, HeaderFiles: map[string]string{"X-Gateway-Key": "/etc/watchtower/secrets/gateway"},
-		Timeout: 3 * time.Second, Concurrency: 8, QueriesPerSecond: 20, Late: 30 * time.Second, MaxQueryBytes: 32768, MaxSamples: 500_000,
+		Timeout: 3 * time.Second, Compress: true, Concurrency: 8, QueriesPerSecond: 20, Late: 30 * time.Second, MaxQueryBytes: 32768, MaxSamples: 500_000,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestPackedAnswersAreAskedForWhereTheLinkIsLikelyToBeLong(t *testing.T) {
+	for title, c := range map[string]struct {
+		given string
+		want  bool
+	}{
+		"http":                       {"url: http://h", false},
+		"https":                      {"url: https://h", true},
+		"https in capitals":          {"url: HTTPS://h", true},
+		"http, stated":               {"url: http://h, compress: true", true},
+		"https, stated":              {"url: https://h, compress: false", false},
+		"stated before the URL is":   {"compress: true, url: http://h", true},
+		"http whose host says https": {"url: 'http://https:1'", false},
+	} {
+		if got := mustParse(t, "prometheus: {"+c.given+"}\n").Prometheus.Compress; got != c.want {
+			t.Errorf("%s: %t, want %t", title, got, c.want)
+		}
 	}
 }
 

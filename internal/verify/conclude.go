@@ -190,7 +190,7 @@ func (t *verification) lacking(a judge.Assessment) string {
 	case requests(a) == 0:
 		return "no request reached the release's pods"
 	case t.release.Previous == nil:
-		return "a first deployment has nothing to be compared with"
+		return "nothing to be compared with: it is the first version, or those before it regressed"
 	case t.observed && !t.obs.Complete && a.Healthy:
 		return "the numbers are sound; the rollout is not complete"
 	default:

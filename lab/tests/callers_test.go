@@ -40,21 +40,23 @@ func TestFailuresThatOnlyCallersSeeConvict(t *testing.T) {
 	}
 	s := newScene(t, nil)
 	s.start()
-	for _, c := range cases {
-		s.of(t, c.name).deploy(good, func(d *deployment.Spec) {
-			speaks("prometheus", 2)(d)
-			if c.silent {
-				d.MetricsPath = ptr("")
-			}
-		})
-	}
-	for _, c := range cases {
-		s.of(t, c.name).rolled()
-		s.of(t, "to-"+c.name).calls(callerGood, c.name, c.dialect, c.named)
-	}
-	for _, c := range cases {
-		s.of(t, "to-"+c.name).rolled()
-	}
+	crowd(func() {
+		for _, c := range cases {
+			s.of(t, c.name).deploy(good, func(d *deployment.Spec) {
+				speaks("prometheus", 2)(d)
+				if c.silent {
+					d.MetricsPath = ptr("")
+				}
+			})
+		}
+		for _, c := range cases {
+			s.of(t, c.name).rolled()
+			s.of(t, "to-"+c.name).calls(callerGood, c.name, c.dialect, c.named)
+		}
+		for _, c := range cases {
+			s.of(t, "to-"+c.name).rolled()
+		}
+	})
 	time.Sleep(25 * time.Second) // a past
 	for _, c := range cases {
 		s.of(t, c.name).deploy(dropping, nil)

@@ -30,13 +30,16 @@ func TestABadReleaseIsRolledBackInEveryDialect(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
 	s.start()
+	crowd(func() {
+		for _, d := range dialects {
+			s.of(t, d).deploy(good, speaks(d, 2))
+		}
+		for _, d := range dialects {
+			s.of(t, d).rolled()
+		}
+	})
 	for _, d := range dialects {
-		s.of(t, d).deploy(good, speaks(d, 2))
-	}
-	for _, d := range dialects {
-		one := s.of(t, d)
-		one.rolled()
-		one.traffic(perWorkload)
+		s.of(t, d).traffic(perWorkload)
 	}
 	time.Sleep(25 * time.Second) // a past
 	for _, d := range dialects { // all at once: the tests below only wait
@@ -63,15 +66,17 @@ func TestCountsAreThoseOfThePodsLogs(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *service.Config) { c.Policy = observing })
 	s.start()
-	for _, d := range dialects {
-		s.of(t, d).deploy(good, func(spec *deployment.Spec) {
-			speaks(d, 1)(spec)
-			spec.Env["BASE_ERROR_RATE"] = "0.05" // of both arms: with a regression the counting would end
-		})
-	}
-	for _, d := range dialects {
-		s.of(t, d).rolled()
-	}
+	crowd(func() {
+		for _, d := range dialects {
+			s.of(t, d).deploy(good, func(spec *deployment.Spec) {
+				speaks(d, 1)(spec)
+				spec.Env["BASE_ERROR_RATE"] = "0.05" // of both arms: with a regression the counting would end
+			})
+		}
+		for _, d := range dialects {
+			s.of(t, d).rolled()
+		}
+	})
 	for _, d := range dialects {
 		// The new pod is ready and long not available: the old one stays.
 		s.of(t, d).deploy(better, func(spec *deployment.Spec) { spec.MinReadySeconds = ptr(int32(500)) })
@@ -105,7 +110,7 @@ observe: 10m
 warmup: 0s
 history: 10m
 source_grace: 10s
-ready_within: 15s`
+ready_within: 2m`
 
 // speaks is a Deployment of the sample service in a dialect.
 func speaks(dialect string, replicas int32) func(*deployment.Spec) {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/watchtower-verify/watchtower/lab/deployment"
+	"github.com/watchtower-verify/watchtower/lab/service"
 )
 
 // A state of the pods convicts at once, and the workload is put back.
@@ -23,7 +24,11 @@ func TestPodStatesConvictAtOnce(t *testing.T) {
 	} {
 		t.Run(c.tag, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, nil)
+			s := newScene(t, func(cfg *service.Config) {
+				if c.tag == "never-ready" {
+					cfg.Policy = strings.Replace(fastPolicy, "ready_within: 2m", "ready_within: 20s", 1)
+				}
+			})
 			s.start()
 			s.serve(0, nil)
 			image := "mycompany/webapp:" + c.tag
@@ -58,7 +63,7 @@ func TestShapesOfDeployments(t *testing.T) {
 		s.start()
 		s.serve(40, nil)
 		s.deploy(better, nil)
-		s.verdict(better, 3*time.Minute, "healthy")
+		s.verdict(better, 6*time.Minute, "healthy")
 		s.runs(better)
 	})
 	t.Run("one replica", func(t *testing.T) {

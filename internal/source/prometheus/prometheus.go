@@ -44,6 +44,7 @@ type Config struct {
 	HeaderFiles       map[string]string // of each request: the name to a file with the value
 	TLS               TLS
 	Timeout           time.Duration // of one query; default 10 s
+	Compress          bool          // ask for packed answers
 	Concurrency       int           // queries at once; default 4
 	QueriesPerSecond  int           // that may begin; 0: any number
 	MaxQueryBytes     int           // of one query; default MaxQueryBytes(Kind)

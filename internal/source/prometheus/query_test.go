@@ -188,12 +188,24 @@ func TestAPackedAnswerCountsWithTheBytesItHolds(t *testing.T) {
 		z := gzip.NewWriter(w)
 		fmt.Fprint(z, body)
 		_ = z.Close()
-	}, nil)
+	}, func(c *Config) { c.Compress = true })
 	if _, err := s.Raw(context.Background(), "x", time.Minute, noon); err != nil {
 		t.Fatal(err)
 	}
 	if n := counted(t, s.metrics.bytes); n != float64(len(body)) {
 		t.Errorf("%v bytes, want %d", n, len(body))
+	}
+}
+
+func TestAnswersAreNotPackedUnasked(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if got := r.Header.Get("Accept-Encoding"); got != "" {
+			t.Errorf("asked for %q", got)
+		}
+		fmt.Fprint(w, empty)
+	}, nil)
+	if _, err := s.Raw(context.Background(), "x", time.Minute, noon); err != nil {
+		t.Fatal(err)
 	}
 }
 
