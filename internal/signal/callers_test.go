@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -175,5 +176,41 @@ func TestCallersOfTwoReleasesMaySpeakDifferentDialectsOfOneMetric(t *testing.T) 
 	}
 	if rel, _ := callerTotals(res["r2"]); rel.Count != (release.Count{Total: 120, Bad: 120}) {
 		t.Errorf("of api %+v", rel)
+	}
+}
+
+// Nobody may ever tell what is looked for: the looks become rare, and what begins
+// late is found all the same.
+func TestWhatIsNotToldIsLookedForLessAndLess(t *testing.T) {
+	s := newStore()
+	const ticks, late = 40, 20
+	for _, pod := range []string{oldPod, newPod} {
+		for i := -20; i < 3*ticks; i++ {
+			s.put(epoch.Add(time.Duration(i)*testTick/2), float64(100+i), "__name__=http_requests_total", "code=200", "pod="+pod, "namespace=shop")
+		}
+	}
+	r := newTestReader(t, s)
+	var looks []int
+	var of Result
+	for i := 1; i <= ticks; i++ {
+		if i == late {
+			for j := 2 * i; j < 3*ticks; j++ {
+				s.put(epoch.Add(time.Duration(j)*testTick/2), float64(j), "__name__=http_client_request_duration_seconds_count", "http_response_status_code=200", "server_address=web.shop")
+			}
+		}
+		before := s.lists
+		of = r.Read(t.Context(), epoch.Add(time.Duration(i)*testTick), []Subject{worldSubject()})["r1"]
+		if of.Err != nil {
+			t.Fatal(of.Err)
+		}
+		if s.lists > before {
+			looks = append(looks, i)
+		}
+	}
+	if want := []int{1, 2, 4, 8, 16, 32}; !slices.Equal(looks, want) {
+		t.Errorf("looked in the ticks %v, want %v", looks, want)
+	}
+	if of.Callers == "" {
+		t.Error("callers that began late were not found")
 	}
 }

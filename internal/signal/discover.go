@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"math/bits"
 	"slices"
 
 	"github.com/prometheus/common/model"
@@ -13,10 +14,13 @@ import (
 )
 
 // While nothing is found every read looks again, later every few reads: what
-// is missing then is mostly an arm without pods or traffic.
+// is missing then is mostly an arm without pods or traffic. What callers and
+// exporters tell may be told by nobody: it is looked for after twice as many
+// reads each time, and no more in the end.
 const (
 	eagerAttempts = 8
 	lazyEvery     = 4
+	lastAttempt   = 64
 )
 
 // discover looks up what the pods of those export of which it is not known
@@ -28,7 +32,7 @@ func (r *Reader) discover(ctx context.Context, all []*tracked) {
 			continue
 		}
 		t.attempts++
-		if t.attempts <= eagerAttempts || t.attempts%lazyEvery == 0 {
+		if t.looksNow() {
 			lacking = append(lacking, t)
 		}
 	}
@@ -39,17 +43,24 @@ func (r *Reader) discover(ctx context.Context, all []*tracked) {
 	}
 }
 
-// lacking reports whether something of the subject is still to be found. What
-// callers and exporters tell is looked for as long as other things are, and a
-// few times in any case.
+// lacking reports whether something of the subject is still to be found.
 func (t *tracked) lacking() bool {
-	if t.lackingDialect() || t.attempts < 2 {
-		return true
+	lacksOthers := t.callers.dialect == nil || len(t.resources) < len(resourceFeeds)
+	return t.lacksOwn() || t.attempts < 2 || lacksOthers && t.attempts < lastAttempt
+}
+
+// looksNow reports whether this attempt of those that are due is made.
+func (t *tracked) looksNow() bool {
+	if t.lacksOwn() {
+		return t.attempts <= eagerAttempts || t.attempts%lazyEvery == 0
 	}
-	if t.attempts < eagerAttempts && (t.callers.dialect == nil || len(t.resources) < len(resourceFeeds)) {
-		return true
-	}
-	return slices.ContainsFunc(t.custom, func(c customSignal) bool { return c.broken == nil && c.form < 0 })
+	return bits.OnesCount(uint(t.attempts)) == 1
+}
+
+// lacksOwn reports whether some arm showed nothing yet, or the user's own signals
+// did not.
+func (t *tracked) lacksOwn() bool {
+	return t.lackingDialect() || slices.ContainsFunc(t.custom, func(c customSignal) bool { return c.broken == nil && c.form < 0 })
 }
 
 // lackingDialect reports whether some arm showed nothing yet.
@@ -75,9 +86,28 @@ func (r *Reader) discoverChunk(ctx context.Context, chunk []*tracked) {
 // discoverPods looks for the dialects that pods export, and for what exporters
 // tell of them; for pods that no series names, by their addresses.
 func (r *Reader) discoverPods(ctx context.Context, chunk []*tracked) {
+	var whole, known []*tracked
+	for _, t := range chunk {
+		if t.lackingDialect() || t.attempts <= 2 {
+			whole = append(whole, t)
+		} else {
+			known = append(known, t)
+		}
+	}
+	r.discoverDialects(ctx, whole)
+	var resources []string
+	for _, res := range r.cat.Resources {
+		resources = append(resources, res.Metric)
+	}
+	r.look(ctx, known, []promql.Selector{promql.Metrics(resources)}, named, r.offered, false)
+}
+
+// named are the labels that say a pod's name.
+func named(p catalogue.PodLabels) bool { return p.Address == "" }
+
+func (r *Reader) discoverDialects(ctx context.Context, chunk []*tracked) {
 	names, buckets := podMetrics(r.cat)
 	selectors := []promql.Selector{promql.Metrics(names), promql.Metrics(buckets, labels.MustNewMatcher(labels.MatchRegexp, model.BucketLabel, `\+Inf|inf|Inf`))}
-	named := func(p catalogue.PodLabels) bool { return p.Address == "" }
 	r.look(ctx, chunk, selectors, named, r.offered, false)
 	var unnamed []*tracked
 	for _, t := range chunk {
@@ -107,76 +137,6 @@ func (t *tracked) offersNoLatency() bool {
 		}
 	}
 	return false
-}
-
-// discoverCallers looks for what callers tell of the workloads.
-func (r *Reader) discoverCallers(ctx context.Context, chunk []*tracked) {
-	var open []*tracked
-	for _, t := range chunk {
-		if t.err == nil && t.callers.dialect == nil && t.subject.Workload != "" {
-			open = append(open, t)
-		}
-	}
-	for some := range slices.Chunk(open, r.budget.size(callersBudget)) {
-		r.lookForCallers(ctx, some)
-	}
-}
-
-const callersBudget = "series of callers"
-
-func (r *Reader) lookForCallers(ctx context.Context, open []*tracked) {
-	from, to := r.reach(open)
-	about := make([]catalogue.Workload, len(open))
-	for i, t := range open {
-		about[i] = t.workload()
-	}
-	var texts []string
-	var dialects []*catalogue.Dialect
-	for _, d := range r.cat.Dialects {
-		if d.Side != catalogue.SideCaller {
-			continue
-		}
-		ms := d.AboutMatchers(about)
-		if len(ms) == 0 {
-			continue
-		}
-		dialects = append(dialects, d)
-		texts = append(texts, promql.Metrics(d.Requests.Names(), catalogue.Matchers(d.Requests.Where)...).With(ms))
-		if d.Latency != nil {
-			texts = append(texts, promql.Metrics([]string{d.Latency.Histogram + "_bucket"},
-				append(catalogue.Matchers(d.Latency.Where), labels.MustNewMatcher(labels.MatchEqual, model.BucketLabel, "+Inf"))...).With(ms))
-		}
-	}
-	if len(texts) == 0 {
-		return
-	}
-	sets, err := r.q.Series(ctx, texts, fromMillis(from), fromMillis(to))
-	if half := (len(open) + 1) / 2; release.ErrorCode(err) == release.CodeTooExpensive && len(open) > 1 {
-		r.budget.tooExpensive(callersBudget, half)
-		r.lookForCallers(ctx, open[:half])
-		r.lookForCallers(ctx, open[half:])
-		return
-	}
-	if err != nil {
-		return // what pods say of themselves is enough; it is looked for again
-	}
-	r.budget.affordable(callersBudget)
-	for _, d := range dialects {
-		tests := make([]func(labels.Labels) bool, len(open))
-		for i := range open {
-			tests[i] = d.Describes(about[i])
-		}
-		for _, set := range sets {
-			if !mayBe(d, set.Get(model.MetricNameLabel)) {
-				continue
-			}
-			for i, t := range open {
-				if tests[i](set) {
-					t.offeredByCaller(d, set)
-				}
-			}
-		}
-	}
 }
 
 // discoverCustom looks for the users' own signals, each by itself, so that one
