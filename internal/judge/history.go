@@ -47,7 +47,7 @@ type baseline struct {
 	scatter scatter
 	rate    float64 // p̂
 
-	wander float64 // variance of the rate between blocks, beyond noise
+	wander drift // of the rate between blocks
 	// nullRatio is the tolerated relative risk at this rate, ratios the
 	// alternatives; both stay within probabilities where bad requests are common.
 	nullRatio float64
@@ -67,7 +67,8 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 	b.known = true
 	n, x := float64(b.count.Total), float64(b.count.Bad)
 	b.rate = (x + 0.5) / (n + 1)
-	b.wander = blockVariance(windows, b.count, measure(&b.scatter).middle()*b.rate*(1-b.rate))
+	phi := measure(&b.scatter).middle()
+	b.wander = driftOf(windows, b.count, phi*b.rate*(1-b.rate), phi)
 
 	null := planeFor(r0, b.rate).at(b.rate)
 	b.nullRatio = null / b.rate
@@ -83,40 +84,81 @@ func newBaseline(windows []release.Count, r0 float64) baseline {
 // without failures from claiming a rate of 0, the more so the larger a burst may
 // be. The variance is that of the estimate, of the drift seen and of the drift
 // that is always assumed.
-func (b *baseline) prior(phi float64) gamma {
+func (b *baseline) prior(phi float64) gamma { return b.priorOf(phi, b.wander.variance) }
+
+// priorOver is the same for the mean rate over so many requests of the release: the
+// longer that is the more of the drift evens out.
+func (b *baseline) priorOver(phi, requests float64) gamma {
+	return b.priorOf(phi, b.wander.between(requests))
+}
+
+func (b *baseline) priorOf(phi, wander float64) gamma {
 	n, x := float64(b.count.Total), float64(b.count.Bad)
 	mean := (x + 0.5*phi) / (n + phi)
 	noise := mean * (1 - mean)
 	drift := driftFloor * noise
-	variance := phi*noise/n + b.wander + drift*drift
+	variance := phi*noise/n + wander + drift*drift
 	return gamma{a: mean * mean / variance, b: mean / variance}
 }
 
-// blockVariance is the variance of the rate between blocks of about as many
-// requests each, beyond noise (the variance of one request's outcome, bursts
-// included). It sees drifts that are slow against a tick.
-func blockVariance(windows []release.Count, all release.Count, noise float64) float64 {
+// drift is how the rate wanders, slowly against a tick.
+type drift struct {
+	variance float64 // of a block's rate, beyond noise
+	size     float64 // requests of a block
+	distinct float64 // the share of blocks that are news, given their neighbours
+	blocks   float64
+}
+
+// driftOf measures it between blocks of about as many requests each. noise is the
+// variance of one request's outcome, phi of it from bursts. What noise makes of the
+// blocks nine times in ten is no drift: taken for one, a few bursts would make any
+// later rate plausible. Blocks of few bursts scatter more than the chi-squared law
+// says: sizes of bursts are taken to be geometric, by which a block of l of them has
+// an excess kurtosis of 6/l.
+func driftOf(windows []release.Count, all release.Count, noise, phi float64) drift {
+	const tenth = 1.2816 // the normal law's upper 10 % quantile
 	n, x := float64(all.Total), float64(all.Bad)
 	mean := x / n
-	var blocks, squares, spread float64
+	out := drift{size: n / historyBlocks}
+	var squares, spread, beside, last float64
 	var block release.Count
 	for i, c := range windows {
 		block = block.Add(sane(c))
-		if float64(block.Total) < n/historyBlocks && i < len(windows)-1 || block.Total == 0 {
+		if float64(block.Total) < out.size && i < len(windows)-1 || block.Total == 0 {
 			continue
 		}
 		size := float64(block.Total)
 		d := float64(block.Bad)/size - mean
-		blocks++
+		out.blocks++
 		squares += size * size
 		spread += size * d * d
-		block = release.Count{}
+		beside += size * d * last
+		last, block = d, release.Count{}
 	}
 	free := n - squares/n
-	if blocks < 2 || free <= 0 {
+	if out.blocks < 2 || free <= 0 {
+		return drift{}
+	}
+	bursts := math.Max(x/phi/out.blocks, 0.1)
+	likely := out.blocks - 1 + tenth*math.Sqrt(2*(out.blocks-1)*(1+3/bursts))
+	out.variance = math.Max(0, (spread-likely*noise)/free)
+	// The correlation of neighbours, without the bias of so few.
+	r := 1.0
+	if spread > 0 {
+		r = math.Min(beside/spread+1/out.blocks, 1)
+	}
+	out.distinct = (1 - r) / (1 + math.Max(r, 0))
+	return out
+}
+
+// between is the variance of the difference of two means: that of the history, and
+// that of so many requests after it.
+func (d drift) between(requests float64) float64 {
+	if d.variance == 0 {
 		return 0
 	}
-	return math.Max(0, (spread-(blocks-1)*noise)/free)
+	mean := func(blocks float64) float64 { return 1 / math.Max(1, blocks*d.distinct) }
+	return d.variance * math.Min(1, mean(d.blocks)+mean(requests/d.size))
 }
 
 // past is the test of the release against history: ticks in which the stable
@@ -201,9 +243,9 @@ func (h *past) logE(b *baseline, phi float64) float64 {
 	if h.release.Total == 0 {
 		return ticks - math.Ln2
 	}
-	g := b.prior(phi)
-	weight := 1 / (phi * (1 - b.rate))
 	x, n := float64(h.release.Bad), float64(h.release.Total)
+	g := b.priorOver(phi, n)
+	weight := 1 / (phi * (1 - b.rate))
 	atOnce := b.logGammas(g, weight*x, weight*n)
 	return logAdd(ticks, math.Min(atOnce, float64(h.hits)*maxTickGain)) - math.Log(3)
 }
@@ -211,7 +253,7 @@ func (h *past) logE(b *baseline, phi float64) float64 {
 // logWithout is the evidence of x bad ones among n against history at once.
 func (b *baseline) logWithout(x, n, phi float64) float64 {
 	weight := 1 / (phi * (1 - b.rate))
-	return b.logGammas(b.prior(phi), weight*x, weight*n)
+	return b.logGammas(b.priorOver(phi, n), weight*x, weight*n)
 }
 
 // logGammas is the mean over the alternatives.

@@ -92,8 +92,25 @@ func TailAbove(bounds []float64, counts []float64, after, delta float64) (bounda
 	return 0, 0, false
 }
 
-// leastTail is how many slow requests of the baseline make a tail.
-const leastTail = 5
+// FarTail is Tail for the farthest finite boundary that a share of farShare or more
+// of the baseline's requests exceed, farTail of them at least: a slow few stand out
+// most where hardly any were slow. ok is false where there is none.
+func FarTail(bounds []float64, counts []float64, delta float64) (boundary, ratio float64, ok bool) {
+	slower := survival(counts)
+	for i := len(bounds) - 2; i >= 0; i-- {
+		if slower[i] >= farShare && slower[i]*sum(counts) >= farTail {
+			return bounds[i], math.Max(1, slowerThan(bounds, slower, i, bounds[i]/(1+delta))/slower[i]), true
+		}
+	}
+	return 0, 0, false
+}
+
+const (
+	// leastTail is how many slow requests of the baseline make a tail, farTail how
+	// many make one that is far out.
+	leastTail, farTail = 5, 20
+	farShare           = 0.002
+)
 
 // survival is the share of observations above each bound.
 func survival(counts []float64) []float64 {

@@ -83,6 +83,9 @@ func newLatency(readings []signal.Reading) *latency {
 			// Coarse buckets have one boundary for both: the next tells of the tail.
 			q.boundary, q.ratio, ok = judge.TailAbove(bounds, counts, q.boundary, latencyDelta)
 		}
+		if far, ratio, there := judge.FarTail(bounds, counts, latencyDelta); ok && q.p == 0.99 && there && far > q.boundary {
+			q.boundary, q.ratio = far, ratio
+		}
 		if ok && !l.has(q.boundary) {
 			q.value = quantileOrZero(bounds, counts, q.p)
 			l.quantiles = append(l.quantiles, q)
