@@ -70,27 +70,45 @@ func (h *past) shared(f fading, rate float64) float64 {
 }
 
 // hold keeps evidence back while what the stable arm showed last cannot tell an
-// outage that hit both from harm of the release, as long as an outage may last.
+// outage that hit both from harm of the release: as long as an outage may last, and
+// then while the harm wanes. What was once kept back stays so, however the release's
+// rate changes.
 func (h *past) hold(b *baseline, at time.Time, logE float64) float64 {
-	if h.recent.n == 0 || h.sound || h.since.IsZero() || at.Sub(h.since) >= outagePatience {
+	if h.recent.n == 0 || h.sound || h.since.IsZero() {
 		return logE
 	}
-	if h.shared(h.recent, b.rate) < -math.Log(outageOdds) && h.shared(h.moment, b.rate) <= 0 {
+	if at.Sub(h.since) >= outagePatience {
+		if h.held && (h.waning() || likelier(h.alone, h.ill(b), b.rate, h.bursts) < 0) {
+			return math.Min(logE, 0)
+		}
+		return logE
+	}
+	if !h.held && h.shared(h.recent, b.rate) < -math.Log(outageOdds) && h.shared(h.moment, b.rate) <= 0 {
 		return logE
 	}
 	h.held = h.held || logE > heldBack
 	return math.Min(logE, 0)
 }
 
-// recover forgets what the stable arm suffered once the release alone is back at
-// the history's rate: what was wrong outside is over, and no evidence.
-func (h *past) recover(b *baseline, c release.Count) {
-	h.alone.add(c, recentDecay)
+// waning reports that the release alone does much better lately than it did.
+func (h *past) waning() bool {
+	return h.alone.x*float64(h.release.Total+h.suffered.Total) < float64(h.release.Bad+h.suffered.Bad)*h.alone.n/2
+}
+
+// ill is the least rate of bad requests that an outage is taken to have.
+func (h *past) ill(b *baseline) float64 {
 	ill := 3*b.rate + leastOutage
 	if h.recent.n > 0 {
 		ill = math.Max(ill, h.recent.x/h.recent.n)
 	}
-	if h.alone.n < minHistoryRequests || likelier(h.alone, ill, b.rate, h.bursts) > -math.Log(soundOdds) {
+	return ill
+}
+
+// recover forgets what the stable arm suffered once the release alone is back at
+// the history's rate: what was wrong outside is over, and no evidence.
+func (h *past) recover(b *baseline, c release.Count) {
+	h.alone.add(c, recentDecay)
+	if h.alone.n < minHistoryRequests || likelier(h.alone, h.ill(b), b.rate, h.bursts) > -math.Log(soundOdds) {
 		return
 	}
 	if h.held {
