@@ -118,34 +118,41 @@ func (p *present) logE() float64 {
 }
 
 // holdPast is how many requests at the workload's rate a route's own past is held
-// by.
+// by at least; they have one bad among them.
 const holdPast = 50
 
 // exposed is a tick of the release as it would be with the routes' shares of the
 // past: each request counts as many as its route's bad requests were more than the
 // workload's. A shift to a route that always failed more, or took longer, is then
-// no evidence against the past. Routes that hold failures by what they are count as
-// all others.
+// no evidence against the past, and routes that are used as before change nothing.
+// Routes that hold failures by what they are count as all others.
 func (s *series) exposed(t Tick) release.Count {
 	c, mix := sane(t.Release), t.Mix
 	if mix == nil {
 		mix = t.Strata
 	}
-	if len(mix) < 2 || len(mix) > maxStrata || s.baseline.rate <= 0 {
+	if len(mix) < 2 || len(mix) > maxStrata {
 		return c
 	}
-	all, expected := 0.0, 0.0
+	var past release.Count
 	for _, k := range mix {
-		requests, past, rate := float64(sane(k.Release).Total), sane(k.Past), s.baseline.rate
-		if past.Total > 0 && !(s.present.failures && past.Ratio() >= failureBucket) {
-			rate = (float64(past.Bad) + holdPast*rate) / (float64(past.Total) + holdPast)
-		}
-		all += requests
-		expected += requests * rate
+		past = past.Add(sane(k.Past))
 	}
-	if all == 0 {
+	mean := (float64(past.Bad) + 0.5) / (float64(past.Total) + 1)
+	hold := math.Max(holdPast, 1/mean)
+	var now, before, nowBad, beforeBad float64
+	for _, k := range mix {
+		past, rate := sane(k.Past), mean
+		if past.Total > 0 && !(s.present.failures && past.Ratio() >= failureBucket) {
+			rate = (float64(past.Bad) + hold*mean) / (float64(past.Total) + hold)
+		}
+		requests := float64(sane(k.Release).Total)
+		now, nowBad = now+requests, nowBad+requests*rate
+		before, beforeBad = before+float64(past.Total), beforeBad+float64(past.Total)*rate
+	}
+	if now == 0 || before == 0 {
 		return c
 	}
-	n := float64(c.Total) * expected / (all * s.baseline.rate)
+	n := float64(c.Total) * (nowBad / now) / (beforeBad / before)
 	return release.Count{Total: max(c.Bad, int64(math.Round(n)), 1), Bad: c.Bad}
 }

@@ -106,3 +106,38 @@ func TestStrataOfNothingAreHarmless(t *testing.T) {
 		t.Errorf("E is %v", e)
 	}
 }
+
+// The routes' pasts weigh requests against one another only: routes that are used
+// as before change nothing, whatever is known of how they fail.
+func TestRoutesThatAreUsedAsBeforeCountAsTheyAre(t *testing.T) {
+	for name, pasts := range map[string][]release.Count{
+		"none ever failed":      {{Total: 3000}, {Total: 700}, {Total: 90}},
+		"one failed":            {{Total: 3000, Bad: 1}, {Total: 700}, {Total: 90}},
+		"one fails more often":  {{Total: 3000, Bad: 30}, {Total: 700, Bad: 140}, {Total: 90}},
+		"one was never called":  {{Total: 3000, Bad: 30}, {Total: 700, Bad: 7}, {}},
+		"none is known at all":  {{}, {}, {}},
+		"one is an error page":  {{Total: 3000, Bad: 30}, {Total: 700, Bad: 700}, {Total: 90}},
+		"all of them are alike": {{Total: 1000, Bad: 10}, {Total: 1000, Bad: 10}, {Total: 1000, Bad: 10}},
+	} {
+		tick := Tick{Release: release.Count{Total: 379, Bad: 2}}
+		for _, p := range pasts {
+			tick.Mix = append(tick.Mix, Stratum{Release: release.Count{Total: p.Total / 10}, Past: p})
+		}
+		s := newSeries(standard(0.001), Signal{Name: release.SignalErrorRatio, Weight: 1}, 1)
+		if got := s.exposed(tick); got != tick.Release {
+			t.Errorf("%s: %+v counts as %+v", name, tick.Release, got)
+		}
+	}
+}
+
+func TestAShiftToARouteThatFailsMoreOftenWeighsByIt(t *testing.T) {
+	tick := Tick{Release: release.Count{Total: 1000, Bad: 5}, Mix: []Stratum{
+		{Release: release.Count{Total: 500}, Past: release.Count{Total: 90_000, Bad: 90}},
+		{Release: release.Count{Total: 500}, Past: release.Count{Total: 10_000, Bad: 190}},
+	}}
+	s := newSeries(standard(0.001), Signal{Name: release.SignalErrorRatio, Weight: 1}, 1)
+	// 0.1 % and 1.9 % by halves are 1 %, where it was 0.28 %.
+	if got := s.exposed(tick).Total; got < 3300 || got > 3600 {
+		t.Errorf("1000 requests count as %d, want about 3500", got)
+	}
+}
