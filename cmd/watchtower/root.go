@@ -85,7 +85,8 @@ good version back and opens the hotfix issue.`,
   watchtower signals shop/webapp          what is measured of webapp, or why nothing is
   watchtower releases -n shop             what was rolled out, and how it went
   watchtower backtest --help              what would it have said of last month's rollouts?
-  watchtower explain shop/webapp          why the newest release of webapp got its verdict`,
+  watchtower explain shop/webapp          why the newest release of webapp got its verdict
+  kubectl logs deploy/webapp | watchtower patterns     what does this log say?`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -95,7 +96,7 @@ good version back and opens the hotfix issue.`,
 		return usageError{err, cmd.CommandPath()}
 	})
 	root.AddCommand(newServeCommand(), newReleasesCommand(), newExplainCommand(), newSignalsCommand(),
-		newBacktestCommand(), newConfigCommand(), newVersionCommand())
+		newBacktestCommand(), newPatternsCommand(), newConfigCommand(), newVersionCommand())
 	markUsage(root)
 	return root
 }
