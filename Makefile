@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 tool = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-short lint fmt generate check bench bench-signals bench-judge demo
+.PHONY: help build test test-short lint fmt generate check bench bench-signals bench-judge bench-patterns demo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,10 @@ bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, 
 	$(GO) run -tags $(TAGS) ./bench/judge -healthy 3000 -regressed 1500 -seed $(JUDGE_SEED)
 	@echo "replaying 1,000 of another simulation from a real Prometheus, which is built where it is missing"
 	$(GO) run -tags $(TAGS) ./bench/judge -healthy 500 -regressed 500 -seed $(JUDGE_SEED) -watchtower bin/watchtower -prometheus "$$(bin/lab build prometheus | awk '{print $$2}')"
+
+LOGHUB ?= ../shared/data/loghub
+bench-patterns: ## how well and how fast log lines are made into templates, beside the published figures of others; a minute
+	$(GO) run -tags $(TAGS) ./bench/patterns -loghub $(LOGHUB)
 
 bin/lab:
 	cd lab && $(GO) build -trimpath -o ../bin/lab ./cmd/lab
