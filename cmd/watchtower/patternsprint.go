@@ -32,7 +32,7 @@ func printPatterns(w io.Writer, patterns []pattern.Pattern, stats pattern.Stats,
 		fmt.Fprintf(w, "%9s %6s  %-5s  %-15s  %s  %s\n", thousands(p.Count), share(p.Count, total), dash(p.Level.String()),
 			lineRange(p.First, p.Last), p.ID, shorten(printable(p.Template)))
 		if strings.Contains(p.Template, pattern.Wildcard) && p.Example != "" {
-			fmt.Fprintf(w, "%57s e.g. %s\n", "", shorten(printable(p.Example)))
+			fmt.Fprintf(w, "%56se.g. %s\n", "", shorten(printable(p.Example)))
 		}
 	}
 	if len(shown) > 0 {
@@ -208,7 +208,7 @@ func printChanges(w io.Writer, changes []app.PatternChange, stats pattern.Stats,
 		fmt.Fprintf(w, "%-4s%s %9s %9s  %-22s  %-7s  %-5s  %s  %s\n", c.Change, mark, thousands(c.Old), thousands(c.New), times(c),
 			compact(c.E), dash(c.Pattern.Level.String()), c.Pattern.ID, shorten(printable(c.Pattern.Template)))
 		if c.Change == app.ChangeNew && c.Pattern.Example != c.Pattern.Template {
-			fmt.Fprintf(w, "%81s e.g. %s\n", "", shorten(printable(c.Pattern.Example)))
+			fmt.Fprintf(w, "%81se.g. %s\n", "", shorten(printable(c.Pattern.Example)))
 		}
 	}
 	if shown == 0 {
@@ -226,9 +226,15 @@ func printChanges(w io.Writer, changes []app.PatternChange, stats pattern.Stats,
 func times(c app.PatternChange) string {
 	switch c.Change {
 	case app.ChangeNew:
-		return "at least " + compact(c.Low)
+		if c.Low > 0 {
+			return "at least " + compact(c.Low)
+		}
+		return "-"
 	case app.ChangeGone:
-		return "at most " + compact(c.High)
+		if !math.IsInf(c.High, 0) {
+			return "at most " + compact(c.High)
+		}
+		return "-"
 	}
 	return fmt.Sprintf("%s (%s to %s)", compact(c.Ratio), compact(c.Low), compact(c.High))
 }

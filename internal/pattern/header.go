@@ -254,7 +254,7 @@ func (h *header) strip(line []byte, r *record) []byte {
 		if c&want == 0 && want&(colName|colMark) != 0 {
 			from, to, c = h.sooner(line, from, to, want)
 		}
-		if c&want == 0 || c&colName != 0 && redact.Names(bytes.TrimRight(line[from:to], ":")) {
+		if c&want == 0 || c&colName != 0 && redact.Names(bytes.TrimRight(line[from:to], ":"), line[to:]) {
 			break // the name of a secret must stay before it
 		}
 		token := line[from:to]

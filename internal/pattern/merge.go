@@ -2,6 +2,7 @@ package pattern
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strings"
 )
@@ -72,31 +73,51 @@ type family struct {
 	of     []int
 }
 
+// hashSeed differs from process to process, so that nobody makes words of one
+// hash. No result depends on it.
+var hashSeed = maphash.MakeSeed()
+
+// wordHash is the part of a word in the hash of a form, which is their sum.
+func wordHash(word string, column int) uint64 {
+	h := maphash.String(hashSeed, word) + uint64(column)*0x9e3779b97f4a7c15
+	h ^= h >> 32
+	h *= 0xd6e8feb86659fd93
+	return h ^ h>>32
+}
+
 func mergeOnce(forms []form) ([]form, bool) {
-	families := map[string]*family{}
-	var order []string
+	families := map[uint64]*family{}
+	var order []*family
 	for i, f := range forms {
+		sum := uint64(len(f.words))
+		for c, w := range f.words {
+			sum += wordHash(w, c)
+		}
 		for c, w := range f.words {
 			if kindOf(w) == kindFixed {
 				continue
 			}
-			key := allBut(f.words, c)
+			key := sum - wordHash(w, c) + wordHash("\x00", c)
 			fam := families[key]
 			if fam == nil {
-				fam = &family{column: c}
-				families[key] = fam
-				order = append(order, key)
+				families[key] = &family{column: c, of: []int{i}}
+				continue
+			}
+			if fam.column != c || fam.of[len(fam.of)-1] == i {
+				continue // a collision of hashes
+			}
+			if len(fam.of) == 1 {
+				order = append(order, fam)
 			}
 			fam.of = append(fam.of, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b string) int {
-		return cmp.Compare(len(families[b].of), len(families[a].of))
+	slices.SortStableFunc(order, func(a, b *family) int {
+		return cmp.Or(cmp.Compare(len(b.of), len(a.of)), cmp.Compare(a.of[0], b.of[0]), cmp.Compare(a.column, b.column))
 	})
 	gone := make([]bool, len(forms))
 	changed := false
-	for _, key := range order {
-		fam := families[key]
+	for _, fam := range order {
 		of := slices.DeleteFunc(fam.of, func(i int) bool { return gone[i] })
 		if !varies(forms, of, fam.column) {
 			continue
@@ -151,16 +172,4 @@ func varies(forms []form, of []int, column int) bool {
 		}
 	}
 	return len(of) > limit || values == len(of) || column > 0 && 2*values >= len(of)
-}
-
-func allBut(words []string, column int) string {
-	var b strings.Builder
-	for i, w := range words {
-		if i == column {
-			w = "\x00"
-		}
-		b.WriteString(w)
-		b.WriteByte(' ')
-	}
-	return b.String()
 }

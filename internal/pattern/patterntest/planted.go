@@ -127,8 +127,11 @@ func Planted(seed uint64, n int) []PlantedSecret {
 
 // Distinct is the i-th of messages of which each is a template of its own.
 func Distinct(i int) []byte {
-	w := func(n int) string { return syllables[n%16] + syllables[n/16%16] + syllables[n/256%16] }
-	return fmt.Appendf(nil, "%s %s: %s %s the %s after 12 ms for 10.0.0.1", w(i), w(i*7+3), w(i*13+5), w(i*29+11), w(i*31+17))
+	w := func(n int) string {
+		n *= 40503 // apart from its neighbours
+		return syllables[n%16] + syllables[n/16%16] + syllables[n/256%16] + syllables[n/4096%16]
+	}
+	return fmt.Appendf(nil, "%s %s: %s %s %s 12 ms 10.0.0.1", w(i), w(i), w(i), w(i), w(i))
 }
 
 var syllables = [16]string{"ba", "ce", "di", "fo", "gu", "ha", "ke", "li", "mo", "nu", "pa", "re", "si", "to", "vu", "ze"}

@@ -34,9 +34,17 @@ func setOf(names []string) map[string]bool {
 	return out
 }
 
-// Names tells whether what follows name, as in "password: …", is a secret.
-func Names(name []byte) bool {
-	return kindOfName(name, len(name)) != otherName
+// Names tells whether value, which stands after name as in "password: x", is a
+// secret because of it.
+func Names(name, value []byte) bool {
+	switch kindOfName(name, len(name)) {
+	case secretName, headerName:
+		return true
+	case tokenName:
+		word, _, _ := bytes.Cut(bytes.TrimLeft(value, " "), []byte{' '})
+		return looksSecret(word)
+	}
+	return false
 }
 
 // named finds the values of names that are secret, and of the schemes of
