@@ -13,7 +13,7 @@ func TestWhatChangedBetweenTwoLogsIsSaidWithItsCertainty(t *testing.T) {
 	}
 	got := map[string]PatternChange{}
 	for _, c := range ComparePatterns([]pattern.Pattern{
-		p("as ever", 1000, 2000), p("often now", 10, 200), p("seldom now", 400, 90), p("new", 0, 60), p("once", 0, 1), p("gone", 300, 0),
+		p("as ever", 100_000, 200_000), p("often now", 10, 200), p("seldom now", 400, 90), p("new", 0, 60), p("once", 0, 1), p("gone", 300, 0),
 	}, 0.01) {
 		got[c.Pattern.Template] = c
 	}
