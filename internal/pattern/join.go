@@ -19,8 +19,6 @@ type joiner struct {
 	trace  traceKind
 	headed bool // the event began with a header
 	open   bool // there is an event
-	// blank counts empty lines after a trace: they are part of it only if it goes on.
-	blank int
 }
 
 // begins notes that line begins an event.

@@ -3,15 +3,15 @@ package pattern
 import "bytes"
 
 // pairs reads logfmt: key=value and key="value", with one or more spaces between
-// them. yield is not called for words without "="; loose counts those. Quoted
+// them. yield is not called for words without "="; they are counted. Quoted
 // values are given without their quotes, escapes as they stand.
-func pairs(line []byte, yield func(key, value []byte, quoted bool) bool) (found, loose int) {
+func pairs(line []byte, yield func(key, value []byte, quoted bool) bool) (loose int) {
 	for i := 0; ; {
 		for i < len(line) && classOf[line[i]]&isSpace != 0 {
 			i++
 		}
 		if i == len(line) {
-			return found, loose
+			return loose
 		}
 		from := i
 		for i < len(line) && line[i] != '=' && line[i] != '"' && classOf[line[i]]&isSpace == 0 {
@@ -40,9 +40,8 @@ func pairs(line []byte, yield func(key, value []byte, quoted bool) bool) (found,
 			}
 			value = line[from:i]
 		}
-		found++
 		if !yield(key, value, quoted) {
-			return found, loose
+			return loose
 		}
 	}
 }
@@ -54,7 +53,7 @@ func (r *record) readLogfmt(line []byte) bool {
 		return false
 	}
 	var message, time bool
-	_, loose := pairs(line, func(key, value []byte, quoted bool) bool {
+	loose := pairs(line, func(key, value []byte, quoted bool) bool {
 		switch r.field(key, value, quoted) {
 		case fieldMessage:
 			message = true

@@ -23,7 +23,6 @@ var (
 	secretSet = setOf(secretNames)
 	tokenSet  = setOf(tokenNames)
 	headerSet = setOf(headerNames)
-	longest   = 24
 )
 
 func setOf(names []string) map[string]bool {
@@ -179,7 +178,7 @@ func endOfValue(text []byte, i int) int {
 			if c == quote && text[to-1] != '\\' || c == '\\' && to+1 < len(text) && text[to+1] == quote && i >= 2 && text[i-2] == '\\' {
 				return to
 			}
-		} else if c <= ' ' && !(scheme(text[i:to]) == to-i && to > i) || c == ',' || c == ';' || c == '&' || c == '"' || c == '\'' || c == '}' || c == ']' && text[i] != '[' || c == ')' || c == '<' || c == '>' {
+		} else if c <= ' ' && (to == i || scheme(text[i:to]) != to-i) || bytes.IndexByte([]byte(",;&\"'})<>"), c) >= 0 || c == ']' && text[i] != '[' {
 			return to
 		}
 		to++
@@ -190,7 +189,7 @@ func endOfValue(text []byte, i int) int {
 // endOfHeader is where the value of a header that begins at i ends.
 func endOfHeader(text []byte, i int) int {
 	to := i
-	for to < len(text) && text[to] != '"' && text[to] != '\n' && text[to] != '\r' && !(text[to] == '\'' && i > 0 && text[i-1] == '\'') {
+	for to < len(text) && bytes.IndexByte([]byte("\"\n\r"), text[to]) < 0 && (text[to] != '\'' || i == 0 || text[i-1] != '\'') {
 		to++
 	}
 	return to
