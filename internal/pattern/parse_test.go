@@ -152,3 +152,9 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+func TestAnIDIsTheSameForEver(t *testing.T) {
+	if got := ID("user <*> logged in from <*>"); got != "a91091024d52" {
+		t.Errorf("the id is %s: saved ids name nothing any more", got)
+	}
+}
