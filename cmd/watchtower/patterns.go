@@ -73,7 +73,7 @@ be read; and 2 when an argument is wrong.`,
 		}
 		run := patternsRun{
 			patternsFlags: f, in: cmd.InOrStdin(), out: cmd.OutOrStdout(),
-			miner: pattern.NewMiner(pattern.Options{Redact: redact.New(redact.Options{Email: f.email, Rules: rules}).Bytes}),
+			miner: pattern.NewMiner(pattern.Options{Redact: redact.New(redact.Options{Email: f.email, Rules: rules}).Bytes, Refs: f.output.value == "jsonl"}),
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()

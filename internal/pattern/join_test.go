@@ -11,7 +11,7 @@ import (
 // events mines text and returns the example of each event, with its lines.
 func events(t *testing.T, text string) (out []string) {
 	t.Helper()
-	m := pattern.NewMiner(pattern.Options{})
+	m := pattern.NewMiner(pattern.Options{Refs: true})
 	var refs []pattern.Ref
 	var counts []uint64
 	s := pattern.NewStream(m, pattern.StreamOptions{OnEvent: func(n uint64, ref pattern.Ref, _ bool) {

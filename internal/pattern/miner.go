@@ -16,6 +16,9 @@ type Options struct {
 	// Redact takes the secrets out of a message before it is kept; it returns
 	// its argument where there is none. Default: nothing is redacted.
 	Redact func([]byte) []byte
+	// Refs lets PatternOf tell the pattern of each event. That takes eight bytes
+	// for each shape that ever was, without bound: for logs that end.
+	Refs bool
 }
 
 const (
@@ -74,7 +77,8 @@ func (e *entry) absorb(o *entry) {
 	}
 }
 
-// Ref names what an event was counted as, until the miner is done.
+// Ref names what an event was counted as, until the miner is done, if Options.Refs
+// asks for it.
 type Ref uint32
 
 // Miner counts events by template. It is not safe for concurrent use; give each
@@ -243,8 +247,7 @@ func (m *Miner) fold(f form) *entry {
 	if len(f.members) == 1 && f.members[0].text == text {
 		return f.members[0]
 	}
-	e := &entry{text: text, ref: Ref(len(m.refs))}
-	m.refs = append(m.refs, e)
+	e := m.referred(&entry{text: text})
 	for _, member := range f.members {
 		e.absorb(member)
 		member.into = e
@@ -253,11 +256,19 @@ func (m *Miner) fold(f form) *entry {
 	return e
 }
 
+// referred gives e the Ref of its events.
+func (m *Miner) referred(e *entry) *entry {
+	if m.opt.Refs {
+		e.ref = Ref(len(m.refs))
+		m.refs = append(m.refs, e)
+	}
+	return e
+}
+
 // drop counts the events of e as those of no template that is kept.
 func (m *Miner) drop(e *entry) {
 	if m.other == nil {
-		m.other = &entry{text: string(rune(wild)), ref: Ref(len(m.refs))}
-		m.refs = append(m.refs, m.other)
+		m.other = m.referred(&entry{text: string(rune(wild))})
 	}
 	m.stats.Dropped += e.count
 	m.other.absorb(e)

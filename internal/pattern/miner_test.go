@@ -253,3 +253,32 @@ func BenchmarkKnownLine(b *testing.B) {
 		})
 	}
 }
+
+// A log that never ends takes no more memory the longer it is.
+func TestMemoryDoesNotGrowWithTheLog(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	m := pattern.NewMiner(pattern.Options{MaxShapes: 500, MaxTemplates: 300})
+	ev := pattern.Event{Lines: 1}
+	mine := func(n int) uint64 {
+		for range n {
+			ev.Message = fmt.Appendf(nil, "%x %x %x", r.Uint64()|1<<63, r.Uint32(), r.Uint64())
+			for i, c := range ev.Message {
+				if c >= '0' && c <= '9' {
+					ev.Message[i] = 'g' + c - '0'
+				}
+			}
+			m.Add(&ev)
+		}
+		var s runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	after := mine(20_000)
+	if more := mine(80_000); more > after+after/4 {
+		t.Errorf("%d bytes after 20,000 lines, %d after 100,000", after, more)
+	}
+	if st := m.Stats(); st.Dropped == 0 || total(m) != 100_000 {
+		t.Errorf("%d events counted, %+v", total(m), st)
+	}
+}

@@ -25,8 +25,8 @@ func (m *Miner) Patterns() []Pattern {
 	return m.derived
 }
 
-// PatternOf is the pattern that the event of ref belongs to. Patterns must have
-// been called after the last Add.
+// PatternOf is the pattern that the event of ref belongs to. Options.Refs must be set
+// and Patterns have been called after the last Add.
 func (m *Miner) PatternOf(ref Ref) *Pattern {
 	return &m.derived[m.byEntry[m.refs[ref].root()]]
 }

@@ -119,9 +119,7 @@ func (m *Miner) find(text string) *entry {
 
 // insert keeps a new entry.
 func (m *Miner) insert(e *entry) *entry {
-	e.ref = Ref(len(m.refs))
-	m.refs = append(m.refs, e)
-	m.shapes[e.text] = e
+	m.shapes[e.text] = m.referred(e)
 	return e
 }
 

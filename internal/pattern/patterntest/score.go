@@ -44,6 +44,7 @@ func Grade(got, want []string) Score {
 
 // Mine returns the template of each line.
 func Mine(lines []string, opt pattern.Options) []string {
+	opt.Refs = true
 	m := pattern.NewMiner(opt)
 	refs := make([]pattern.Ref, 0, len(lines))
 	s := pattern.NewStream(m, pattern.StreamOptions{OnEvent: func(n uint64, ref pattern.Ref, _ bool) {
