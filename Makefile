@@ -63,7 +63,7 @@ bench-signals: bin/lab ## what reading many releases costs, against a real Prome
 	$(GO) run -tags $(TAGS) ./bench/signals -prometheus "$$(bin/lab build prometheus | awk '{print $$2}')"
 
 JUDGE_SEED ?= 1
-bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, on simulated rollouts; a quarter of an hour
+bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, on simulated rollouts; some ten minutes
 	@echo "simulating and replaying 4,500 rollouts of which the truth is known (seed $(JUDGE_SEED))"
 	$(GO) run -tags $(TAGS) ./bench/judge -healthy 3000 -regressed 1500 -seed $(JUDGE_SEED)
 	@echo "replaying 1,000 of another simulation from a real Prometheus, which is built where it is missing"
