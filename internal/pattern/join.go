@@ -19,6 +19,7 @@ type joiner struct {
 	trace  traceKind
 	headed bool // the event began with a header
 	open   bool // there is an event
+	frames bool // with frames of a stack trace
 }
 
 // begins notes that line begins an event.
@@ -86,7 +87,10 @@ func (j *joiner) continues(line []byte) part {
 	case bytes.HasPrefix(trimmed, []byte("Traceback (most recent call last)")):
 		j.trace = pyTrace
 		return partMore
-	case isFrame(trimmed, indent), indent > 0 && j.headed:
+	case isFrame(trimmed, indent):
+		j.frames = true
+		return partMore
+	case indent > 0 && j.headed:
 		return partMore
 	case j.headed && isThrown(trimmed):
 		return partError

@@ -63,6 +63,31 @@ func TestStackTracesAreOneEvent(t *testing.T) {
 	}
 }
 
+// Whoever asks for errors wants what was thrown, whether or not a line says so.
+func TestAStackTraceIsAtLeastAnError(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want pattern.Level
+	}{
+		"Java without a header":  {"Exception in thread \"main\" java.lang.NullPointerException: x\n\tat a.b.C.d(C.java:1)", pattern.LevelError},
+		"Java in a warning":      {"2026-03-02 10:15:00 WARN app: it broke\n\tat a.b.C.d(C.java:1)", pattern.LevelWarn},
+		"Node without a header":  {"TypeError: x is not a function\n    at f (/a.js:1:2)", pattern.LevelError},
+		"Python":                 {"Traceback (most recent call last):\n  File \"a.py\", line 3, in f\nValueError: y", pattern.LevelError},
+		"a panic of Go":          {"panic: it broke\n\ngoroutine 1 [running]:\nmain.main()\n\t/m.go:5 +0x1d", pattern.LevelFatal},
+		"a line with more to it": {"one at a time", pattern.LevelUnknown},
+	} {
+		m := pattern.NewMiner(pattern.Options{})
+		s := pattern.NewStream(m, pattern.StreamOptions{})
+		for line := range strings.SplitSeq(c.text, "\n") {
+			s.Line([]byte(line))
+		}
+		s.Close()
+		if got := m.Patterns(); len(got) != 1 || got[0].Level != c.want {
+			t.Errorf("%s: %+v, want one of level %v", name, got, c.want)
+		}
+	}
+}
+
 func TestFramesOfContainerRuntimesAreTakenOff(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string

@@ -184,6 +184,8 @@ func (s *Stream) flush() {
 		ev.Level = max(ev.Level, LevelError)
 	} else if s.joiner.trace == goTrace && ev.Level == LevelUnknown {
 		ev.Level = LevelFatal
+	} else if s.joiner.frames && ev.Level == LevelUnknown {
+		ev.Level = LevelError
 	}
 	if ev.Level < s.minLevel {
 		s.miner.stats.Lines += ev.Lines
