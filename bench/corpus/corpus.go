@@ -13,7 +13,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/signal/samples"
 )
 
-// Scrape is how often everything is scraped.
+// Scrape is how often everything is scraped by default.
 const Scrape = 15 * time.Second
 
 // Past is how long before its rollout a workload is stored.
@@ -24,6 +24,7 @@ type Options struct {
 	Seed    uint64
 	Start   time.Time     // of the rollout, to within a minute
 	Observe time.Duration // how long after it is stored
+	Scrape  time.Duration // how often everything is scraped
 }
 
 // World is what is stored of one simulated place, and what is true of the
@@ -85,12 +86,15 @@ func New(f Family, opt Options) *World {
 	if opt.Observe <= 0 {
 		opt.Observe = 30 * time.Minute
 	}
+	if opt.Scrape <= 0 {
+		opt.Scrape = Scrape
+	}
 	r := rand.New(rand.NewPCG(opt.Seed, 0x9e3779b97f4a7c15))
 	s := &sim{
 		rand: r, opt: opt, family: f,
 		begin: opt.Start.Add(-Past).Truncate(time.Second), end: opt.Start.Add(opt.Observe + 2*time.Minute).Truncate(time.Second),
 		namespace: fmt.Sprintf("team-%02d", r.IntN(30)),
-		kubeAt:    time.Duration(r.IntN(int(Scrape.Milliseconds()))) * time.Millisecond,
+		kubeAt:    time.Duration(r.IntN(int(opt.Scrape.Milliseconds()))) * time.Millisecond,
 	}
 	if f.Name == "overlap-pair" {
 		s.pair()

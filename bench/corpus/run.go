@@ -15,7 +15,7 @@ var bounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, math.In
 
 // run plays the world, one scrape interval after the other.
 func (s *sim) run() {
-	for at := s.begin; at.Before(s.end); at = at.Add(Scrape) {
+	for at := s.begin; at.Before(s.end); at = at.Add(s.opt.Scrape) {
 		s.noise = 0.9*s.noise + 0.015*s.rand.NormFloat64()
 		s.wave = 0.97*s.wave + 0.03*s.rand.NormFloat64()
 		for _, w := range s.workloads {

@@ -149,7 +149,7 @@ func (s *sim) scheduleAt(w *workload, gap time.Duration) {
 func (s *sim) newPod(w *workload, a arm, index int, born, ready, gone time.Time) *pod {
 	return &pod{
 		of: w, arm: a, index: index, name: w.sets[a] + "-" + s.letters(5), born: born, ready: ready, gone: gone,
-		scrapeAt: time.Duration(s.rand.IntN(int(Scrape.Milliseconds()))) * time.Millisecond, counted: ready,
+		scrapeAt: time.Duration(s.rand.IntN(int(s.opt.Scrape.Milliseconds()))) * time.Millisecond, counted: ready,
 	}
 }
 

@@ -79,7 +79,7 @@ func compare(truth *heldout.Truth, report *backtest.Report) []outcome {
 	}
 	var out []outcome
 	for _, t := range truth.Releases {
-		o := outcome{why: "it was not found", Truth: corpus.Truth{
+		o := outcome{why: "it was not found", scrape: corpus.Scrape, Truth: corpus.Truth{
 			Namespace: t.Namespace, Workload: t.Workload, ReplicaSet: t.ReplicaSet, Previous: t.Previous, Family: t.Family,
 			Regressed: t.Regressed, Ambiguous: t.Ambiguous, Kind: t.Kind, Effect: t.Effect, Requests: t.Requests, Dialect: t.Dialect,
 			StartedAt: t.StartedAt, OnsetAt: t.OnsetAt, AffectedBy: t.AffectedBy, Bound: t.BoundSeconds,

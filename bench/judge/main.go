@@ -45,6 +45,7 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the simulation")
 	only := flag.String("families", "", "only these, comma-separated")
 	explain := flag.Uint64("explain", 0, "print all that was said of the one world of -families with this seed")
+	scrape := flag.Duration("scrape", corpus.Scrape, "how often the simulated pods are scraped")
 	html := flag.String("html", "", "with -explain: write the report as a page to this file too")
 	verbose := flag.Bool("v", false, "print each wrong verdict with the seed of its world")
 	prometheus := flag.String("prometheus", "", "the Prometheus executable: replay the held-out rollouts from it, with -watchtower")
@@ -53,7 +54,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *explain != 0 {
-		if err := show(ctx, *only, *explain, *html); err != nil {
+		if err := show(ctx, job{family: corpus.Family{Name: *only}, seed: *explain, scrape: *scrape}, *html); err != nil {
 			fmt.Fprintln(os.Stderr, "judge:", err)
 			os.Exit(1)
 		}
@@ -66,7 +67,7 @@ func main() {
 		}
 		return
 	}
-	if err := run(ctx, *healthy, *regressed, *seed, *only, *verbose); err != nil {
+	if err := run(ctx, *healthy, *regressed, *seed, *only, *scrape, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "judge:", err)
 		os.Exit(1)
 	}
@@ -76,21 +77,23 @@ func main() {
 type job struct {
 	family corpus.Family
 	seed   uint64
+	scrape time.Duration
 }
 
 // outcome is what was said of one release.
 type outcome struct {
 	corpus.Truth
-	seed  uint64
-	said  release.VerdictKind
-	after time.Duration // from the start to the decision
-	by    string        // AffectedBy of the report
+	seed   uint64
+	scrape time.Duration
+	said   release.VerdictKind
+	after  time.Duration // from the start to the decision
+	by     string        // AffectedBy of the report
 	// rivals are after how many minutes each of them rejects it, below 0 for never.
 	rivals []int
 	why    string
 }
 
-func run(ctx context.Context, healthy, regressed int, seed uint64, only string, verbose bool) error {
+func run(ctx context.Context, healthy, regressed int, seed uint64, only string, scrape time.Duration, verbose bool) error {
 	cat, err := catalogue.Load(rules.Signals)
 	if err != nil {
 		return err
@@ -98,6 +101,9 @@ func run(ctx context.Context, healthy, regressed int, seed uint64, only string, 
 	jobs := append(share(corpus.Healthy(), healthy, seed, only), share(corpus.Regressions(), regressed, seed+1, only)...)
 	if len(jobs) == 0 {
 		return fmt.Errorf("no family is called %q", only)
+	}
+	for i := range jobs {
+		jobs[i].scrape = scrape
 	}
 	outcomes, err := play(ctx, cat, jobs)
 	if err != nil {
@@ -124,7 +130,7 @@ func share(families []corpus.Family, n int, seed uint64, only string) []job {
 	var out []job
 	for _, f := range families {
 		for range max(1, n*f.Weight/weights) {
-			out = append(out, job{f, r.Uint64()})
+			out = append(out, job{family: f, seed: r.Uint64()})
 		}
 	}
 	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
@@ -176,14 +182,14 @@ func progress(done *atomic.Int64, n int, begin time.Time) (stop func()) {
 }
 
 // show prints the report of one world.
-func show(ctx context.Context, family string, seed uint64, html string) error {
+func show(ctx context.Context, j job, html string) error {
 	cat, err := catalogue.Load(rules.Signals)
 	if err != nil {
 		return err
 	}
 	for _, f := range append(corpus.Healthy(), corpus.Regressions()...) {
-		if f.Name == family {
-			world, report, err := replay(ctx, cat, job{f, seed})
+		if f.Name == j.family.Name {
+			world, report, err := replay(ctx, cat, job{f, j.seed, j.scrape})
 			if err != nil {
 				return err
 			}
@@ -206,7 +212,7 @@ func show(ctx context.Context, family string, seed uint64, html string) error {
 			return err
 		}
 	}
-	return fmt.Errorf("no family is called %q", family)
+	return fmt.Errorf("no family is called %q", j.family.Name)
 }
 
 // one simulates a world and replays it.
@@ -217,7 +223,7 @@ func one(ctx context.Context, cat *catalogue.Catalogue, j job) ([]outcome, error
 	}
 	var out []outcome
 	for i, t := range world.Releases {
-		o := outcome{Truth: t, seed: j.seed, why: "it was not found"}
+		o := outcome{Truth: t, seed: j.seed, scrape: j.scrape, why: "it was not found"}
 		for _, r := range rivals.All() {
 			o.rivals = append(o.rivals, r.Judge(world.Minutes[i], int(corpus.Past/time.Minute)))
 		}
@@ -233,7 +239,7 @@ func one(ctx context.Context, cat *catalogue.Catalogue, j job) ([]outcome, error
 
 func replay(ctx context.Context, cat *catalogue.Catalogue, j job) (*corpus.World, *backtest.Report, error) {
 	start := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC).Add(time.Duration(j.seed%86400) * time.Second)
-	world := corpus.New(j.family, corpus.Options{Seed: j.seed, Start: start, Observe: observe})
+	world := corpus.New(j.family, corpus.Options{Seed: j.seed, Start: start, Observe: observe, Scrape: j.scrape})
 	report, err := backtest.Run(ctx, cat, storeOf(world), backtest.Options{
 		From: start.Add(-10 * time.Minute), To: start.Add(observe + 90*time.Second), Observe: observe, Tick: tick, Workers: 1,
 		Policy: func(string, string) release.Policy {

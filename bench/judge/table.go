@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"text/tabwriter"
-	"time"
 
 	"github.com/watchtower-verify/watchtower/bench/rivals"
 	"github.com/watchtower-verify/watchtower/internal/backtest"
@@ -193,7 +192,7 @@ func overBound(all []outcome) []float64 {
 			out = append(out, math.Inf(1))
 			continue
 		}
-		out = append(out, math.Max(0, (o.after-tick-15*time.Second).Seconds())/o.Bound)
+		out = append(out, math.Max(0, (o.after-tick-o.scrape).Seconds())/o.Bound)
 	}
 	return out
 }

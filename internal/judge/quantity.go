@@ -41,7 +41,9 @@ type quantity struct {
 	r0                 float64
 	down               bool
 	minWeight, minSum  float64
+	minTicks           int
 	open               ValueTick // since the last comparison
+	opened             int       // its ticks
 	present, past      wealth
 	quantiles          []float64 // of the past
 	likeness           likeness
@@ -61,7 +63,7 @@ func newQuantity(cfg Config, s Signal, weight float64) *quantity {
 	}
 	q := &quantity{
 		head: head{name: s.Name, weight: weight}, r0: 1 + effect, down: s.Worse == release.Down,
-		minWeight: s.MinWeight, minSum: s.MinSum,
+		minWeight: s.MinWeight, minSum: s.MinSum, minTicks: s.MinTicks,
 		present: newWealth(len(stakes), firstShareHarm), past: newWealth(len(stakes), firstShareHarm),
 		pods: map[string]release.Measure{},
 	}
@@ -73,14 +75,16 @@ func newQuantity(cfg Config, s Signal, weight float64) *quantity {
 func (q *quantity) remember(windows []release.Measure) {
 	var values []float64
 	var window release.Measure
+	ticks := 0
 	for _, m := range windows {
 		if !usable(m) {
 			continue
 		}
 		q.history = q.history.Add(m)
-		if window = window.Add(m); window.Weight >= q.minWeight && window.Sum >= q.minSum {
+		ticks++
+		if window = window.Add(m); window.Weight >= q.minWeight && window.Sum >= q.minSum && ticks >= q.minTicks {
 			values = append(values, window.Value())
-			window = release.Measure{}
+			window, ticks = release.Measure{}, 0
 		}
 	}
 	if len(values) < pastWindows {
@@ -116,8 +120,11 @@ func (q *quantity) step(_ time.Time, t Tick) {
 		}
 	}
 	c, s := q.open.Release, q.open.Stable
+	if c.Weight > 0 || s.Weight > 0 {
+		q.opened++
+	}
 	switch {
-	case c.Weight == 0 || c.Weight < q.minWeight:
+	case c.Weight == 0 || c.Weight < q.minWeight || q.opened < q.minTicks:
 		return
 	case s.Weight > 0 && (s.Weight < q.minWeight || s.Value()*c.Weight < q.minSum):
 		return
@@ -129,7 +136,7 @@ func (q *quantity) step(_ time.Time, t Tick) {
 	case q.quantiles != nil && q.history.Value()*c.Weight >= q.minSum:
 		q.playPast(c.Value())
 	}
-	q.open = ValueTick{}
+	q.open, q.opened = ValueTick{}, 0
 }
 
 // compare is how much worse c is than r0 times s, in [−1, 1]; false where both are

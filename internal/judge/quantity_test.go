@@ -221,3 +221,32 @@ func BenchmarkQuantity(b *testing.B) {
 		j.Step(epoch, tick)
 	}
 }
+
+// Requests are counted in the ticks in which pods are scraped: pods that are all
+// scraped in one tick of four serve no less than those that are scraped in turn.
+func TestRequestsThatAreCountedInFewTicksAreNoLessThroughput(t *testing.T) {
+	play := func(minTicks int, perMinute float64) float64 {
+		signal := Signal{Name: release.SignalThroughput, Weight: 1, Value: true, Worse: release.Down, MinEffect: 1, MinSum: 20, MinTicks: minTicks}
+		for range 120 { // in turn
+			signal.HistoryValues = append(signal.HistoryValues, release.Measure{Sum: 30, Weight: 60})
+		}
+		j := New(standard(0.001), []Signal{signal})
+		for k := range 120 {
+			v := ValueTick{Release: release.Measure{Weight: 60}}
+			if k%4 == 1 {
+				v.Release.Sum = perMinute
+			}
+			j.Step(epoch.Add(time.Duration(k)*tickLength), map[string]Tick{signal.Name: {Value: &v}})
+		}
+		return j.Assess().E
+	}
+	if e := play(4, 120); e > 1 {
+		t.Errorf("as many as before: the e-value is %g", e)
+	}
+	if e := play(4, 30); e < 100 {
+		t.Errorf("a quarter of them: the e-value is %g", e)
+	}
+	if e := play(0, 120); e < 1000 {
+		t.Errorf("tick by tick it would not have mattered: the e-value is %g", e)
+	}
+}

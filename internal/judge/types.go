@@ -47,6 +47,9 @@ type Signal struct {
 	// at least MinWeight and the release is to be expected to have a Sum of MinSum:
 	// of fewer the value is too uncertain to be compared. 0 compares every tick.
 	MinWeight, MinSum float64
+	// MinTicks is how many ticks a comparison has at least: as many as it takes for
+	// each pod to be scraped once, where ticks that see other pods differ.
+	MinTicks int
 }
 
 // Tick is what one signal counted in one tick. For latency, bad is slower than

@@ -191,6 +191,7 @@ func (t *verification) quantities() []measured {
 		t.quantity(release.SignalMemory, "", w["resources"]/3, resourceTolerance, release.Up, release.UnitBytes, 0),
 	}
 	out[0].declared.MinWeight, out[1].declared.MinSum, out[2].declared.MinWeight = leastRequests, leastRequests, leastRequests
+	out[1].declared.MinTicks = t.ticksOfScrapes()
 	for _, c := range t.policy.Custom {
 		if c.Bad != "" {
 			continue
@@ -204,11 +205,20 @@ func (t *verification) quantities() []measured {
 		}
 		q := t.quantity(c.Name, "", w["custom"]/float64(len(t.policy.Custom)), effect, c.Worse, unit, t.policy.Warmup)
 		if c.Counter != "" {
-			q.declared.MinSum = leastRequests
+			q.declared.MinSum, q.declared.MinTicks = leastRequests, t.ticksOfScrapes()
 		}
 		out = append(out, q)
 	}
 	return out
+}
+
+// usualScrapes is the time in which every pod is taken to be scraped once.
+const usualScrapes = time.Minute
+
+// ticksOfScrapes is how many ticks that takes: what is counted per second comes in
+// the ticks of the scrapes.
+func (t *verification) ticksOfScrapes() int {
+	return int((usualScrapes + t.tick - 1) / t.tick)
 }
 
 // quantity is a signal of quantities. Pods count from warmup after they were
