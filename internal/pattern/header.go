@@ -25,17 +25,22 @@ const (
 	colMark                       // punctuation alone
 	colBracket                    // in brackets
 	colPadded                     // a word with the spaces of a table after it
+
+	columnKinds = 8
+
+	colCounter column = 1 << columnKinds // digits that rise from line to line: a time without marks
 )
 
 const (
-	columnKinds = 8
-	maxColumns  = 14
+	maxColumns = 14
 	// nearlyAll of the different lines of a source agree in a column of its header.
 	nearlyAll = 0.9
 	// mostNames of them name their logger; some lines of syslog do not.
 	mostNames = 0.75
 	// maxGap is how many words of any kind may stand between known columns.
 	maxGap = 3
+	// idLength is how long an id in brackets is at least.
+	idLength = 32
 	// fewLines are too few to tell what is a header beyond what is plain.
 	fewLines = 12
 )
@@ -124,6 +129,8 @@ func classifyToken(line []byte, from, to int) column {
 		}
 	case digits > letters && marks >= 3 && c&colBracket != 0:
 		c |= colNumber | colTime
+	case 2*digits > letters && len(inner) >= idLength && c&colBracket != 0:
+		c |= colNumber // ids of requests, of which some have more letters
 	}
 	return c
 }
@@ -154,7 +161,20 @@ func learnHeader(lines [][]byte) *header {
 			best = p
 		}
 	}
-	if len(lines) == 0 || 2*timed[best] < len(lines) {
+	counter := -1
+	if 2*timed[best] < len(lines) {
+		if counter = risingColumn(lines); counter < 0 {
+			return nil
+		}
+		best, timed[best] = counter, 0
+		for n := range rows {
+			if rows[n][counter]&colNumber != 0 {
+				rows[n][counter] |= colTime
+				timed[counter]++
+			}
+		}
+	}
+	if len(lines) == 0 {
 		return nil
 	}
 	var counts [maxColumns][columnKinds]int
@@ -170,7 +190,11 @@ func learnHeader(lines [][]byte) *header {
 			}
 		}
 	}
-	return headerOf(counts, timed[best])
+	h := headerOf(counts, timed[best])
+	if h != nil && counter >= 0 {
+		h.columns[counter] |= colCounter
+	}
+	return h
 }
 
 // headerOf makes a header of how often each kind stands in each column of lines.
@@ -251,6 +275,9 @@ func (h *header) strip(line []byte, r *record) []byte {
 			continue
 		}
 		c := classifyToken(line, from, to)
+		if want&colCounter != 0 && allDigits(line[from:to]) {
+			c |= colTime
+		}
 		if c&want == 0 && want&(colName|colMark) != 0 {
 			from, to, c = h.sooner(line, from, to, want)
 		}
