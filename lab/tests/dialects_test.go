@@ -100,7 +100,7 @@ func TestCountsAreThoseOfThePodsLogs(t *testing.T) {
 	}
 	time.Sleep(7 * time.Second) // a tick and a scrape: nothing comes after
 	for _, d := range dialects {
-		t.Run("still "+d, func(t *testing.T) { s.of(t, d).agrees(better, time.Second) })
+		t.Run("still "+d, func(t *testing.T) { s.of(t, d).agrees(better, 15*time.Second) })
 	}
 }
 
@@ -168,7 +168,7 @@ func (s *scene) readyPods(want int, limit time.Duration) {
 // arms' pods have.
 func (s *scene) agrees(image string, limit time.Duration) {
 	s.t.Helper()
-	rec := s.wait(image, time.Second, "sight", always)
+	rec := s.wait(image, 15*time.Second, "sight", always)
 	if rec.Release.Previous == nil {
 		s.t.Fatal("the release has no previous ReplicaSet")
 	}
