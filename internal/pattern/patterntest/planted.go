@@ -71,7 +71,7 @@ var secrets = []struct {
 		return "T" + random(r, 8, upper) + "/B" + random(r, 8, upper) + "/" + random(r, 24, alphabet)
 	}},
 	{"sendgrid", "mailer uses %s", func(r *rand.Rand) string { return "SG." + random(r, 22, alphabet) + "." + random(r, 43, alphabet) }},
-	{"npm", "//registry.npmjs.org/:_authToken=%s", func(r *rand.Rand) string { return "npm_" + random(r, 36, alphabet) }},
+	{"npm", "//npm.example.com/:_authToken=%s", func(r *rand.Rand) string { return "npm_" + random(r, 36, alphabet) }},
 	{"vault", "renewed %s for 768h", func(r *rand.Rand) string { return "hvs." + random(r, 90, alphabet) }},
 	{"url", "dial postgres://shop:%s@db:5432/shop: timeout", func(r *rand.Rand) string { return random(r, 14, alphabet+"!$*") }},
 	{"password", "db_password=%s user=shop", func(r *rand.Rand) string { return random(r, 12, alphabet+"!#%") }},
