@@ -145,9 +145,9 @@ func driftOf(windows []release.Count, all release.Count, noise, phi float64) dri
 	// The correlation of neighbours, without the bias of so few.
 	r := 1.0
 	if spread > 0 {
-		r = math.Min(beside/spread+1/out.blocks, 1)
+		r = math.Min(math.Max(beside/spread+1/out.blocks, 0), 1)
 	}
-	out.distinct = (1 - r) / (1 + math.Max(r, 0))
+	out.distinct = (1 - r) / (1 + r)
 	return out
 }
 
