@@ -48,7 +48,7 @@ func newHealth(cfg Config, b *baseline) health {
 	h.absolute.cap = math.Log(1/(absoluteShare*cfg.Beta)) + healthMargin
 	h.relative.cap = math.Log(1/((1-absoluteShare)*cfg.Beta)) + healthMargin
 	if b.known {
-		h.fix(b.count.Ratio())
+		h.fix(b.whole.Ratio())
 	}
 	return h
 }

@@ -43,8 +43,10 @@ func (g gamma) mean() float64 { return g.a / g.b }
 // baseline is the workload before the rollout.
 type baseline struct {
 	known   bool
-	count   release.Count
+	whole   release.Count // all windows
+	count   release.Count // those since an incident began that goes on
 	scatter scatter
+	hits    hits
 	rate    float64 // p̂
 
 	wander drift // of the rate between blocks
@@ -57,9 +59,14 @@ type baseline struct {
 func newBaseline(windows []release.Count, r0 float64) baseline {
 	var b baseline
 	for _, c := range windows {
+		b.whole = b.whole.Add(sane(c))
+	}
+	windows = windows[incident(windows):]
+	for _, c := range windows {
 		c = sane(c)
 		b.count = b.count.Add(c)
 		b.scatter.add(c)
+		b.hits.add(c)
 	}
 	if b.count.Total < minHistoryRequests {
 		return b
@@ -164,28 +171,29 @@ func (d drift) between(requests float64) float64 {
 // past is the test of the release against history: ticks in which the stable
 // arm has no requests.
 type past struct {
-	bet, count wealth
-	release    release.Count // in those ticks
+	bet     wealth
+	release release.Count // in those ticks
 	// suffered are those during an outage that the stable arm had too: they are not
 	// held against history afterwards.
 	suffered release.Count
-	hits     int // of those ticks, with bad requests
+	hits     hits // of those ticks
 	// Bad requests and requests of the latest ticks, fading: of the stable arm
 	// while it ran, and of the release alone.
 	recent, moment, alone fading
 	fresh                 fading    // of the release in all ticks
 	since                 time.Time // the first of those ticks
-	held                  bool      // evidence was kept back
-	bursts                float64   // φ, of the history and of the release from tick to tick
-	sound                 bool      // the release alone was as the history at some time
+	overlap               overlap
+	held                  bool    // evidence was kept back
+	bursts, doubt         float64 // φ, of the history and of the release from tick to tick; its upper bound
+	sound                 bool    // the release alone was as the history at some time
 }
 
 func newPast() past {
-	return past{bet: newWealth(len(betShares), firstShareHarm), count: newWealth(len(effectSteps), firstShareHarm)}
+	return past{bet: newWealth(len(betShares), firstShareHarm)}
 }
 
 // step plays one tick of the release alone. phi is the dispersion as known
-// before it; counts weigh 1/φ, as the prior's do.
+// before it.
 func (h *past) step(b *baseline, at time.Time, c release.Count, phi float64) {
 	if h.since.IsZero() {
 		h.since = at
@@ -205,53 +213,37 @@ func (h *past) step(b *baseline, at time.Time, c release.Count, phi float64) {
 	expected := math.Max(g.a/nullB, (g.a+seenX)/(nullB+seenN))
 	betIncrements(&inc, math.Min(x/n, betLimit*expected), expected)
 	h.bet.step(&inc)
-
-	// So for the counts: what was better than is tolerated is not learned, or the way
-	// back to it would pass for harm.
-	if seenX*nullB < g.a*seenN {
-		seenX, seenN = 0, 0
-	}
-	// Where bad requests are common they scatter less than a Poisson count by
-	// 1−p; by the inequality of means the ratio to that power is still fair.
-	common := 1 / (1 - b.rate)
-	xw, nw := x*common/phi, n*common/phi
-	shape := g.a + seenX*common
-	null0 := nullB + seenN*common
-	for j, r := range b.ratios {
-		alt := g.b/r + seenN*common
-		inc[j] = shape*math.Log(alt/null0) - (shape+xw)*math.Log((alt+nw)/(null0+nw))
-	}
-	h.count.step(&inc)
 	if softened {
 		h.suffered = h.suffered.Add(c)
 	} else {
 		h.release = h.release.Add(c)
-		if c.Bad > 0 {
-			h.hits++
-		}
+		h.hits.add(c)
 	}
 	h.recover(b, c)
 }
 
-// logE is the mean of three: the bet, the counts tick by tick, and all counts at
-// once. The last is weighed by the dispersion as known now. Tick by tick, what a
-// short history has to say is said in the first ticks, when nothing is known of
-// bursts and a failure counts least; at once, it is said again with what was
-// learned since. No tick is worth more there than elsewhere.
+// logE is the mean of three: the bet tick by tick, all counts at once, and all bursts
+// at once. The latter two are weighed by what is known now of how bad requests come
+// together: tick by tick, what a short history has to say would be said in the first
+// ticks, when nothing is known of that and a failure counts least. No tick is worth
+// more there than it can be in the bet.
 func (h *past) logE(b *baseline, phi float64) float64 {
-	ticks := logAdd(h.bet.logE(), h.count.logE())
+	bet := h.bet.logE()
 	if h.release.Total == 0 {
-		return ticks - math.Ln2
+		return bet
 	}
 	x, n := float64(h.release.Bad), float64(h.release.Total)
-	g := b.priorOver(phi, n)
-	weight := 1 / (phi * (1 - b.rate))
-	atOnce := b.logGammas(g, weight*x, weight*n)
-	return logAdd(ticks, math.Min(atOnce, float64(h.hits)*maxTickGain)) - math.Log(3)
+	counts, bursts := b.logAtOnce(x, n, phi), b.logBursts(&h.hits, x, n)
+	if math.IsInf(bursts, -1) {
+		bursts = counts
+	}
+	limit := float64(h.hits.with) * maxTickGain
+	return logAdd(logAdd(bet, math.Min(counts, limit)), math.Min(bursts, limit)) - math.Log(3)
 }
 
-// logWithout is the evidence of x bad ones among n against history at once.
-func (b *baseline) logWithout(x, n, phi float64) float64 {
+// logAtOnce is the evidence of x bad ones among n against the history, all at once,
+// when phi of them come together.
+func (b *baseline) logAtOnce(x, n, phi float64) float64 {
 	weight := 1 / (phi * (1 - b.rate))
 	return b.logGammas(b.priorOver(phi, n), weight*x, weight*n)
 }

@@ -20,7 +20,8 @@ const (
 	// Or when what it had is so many times as likely at the release's rate as at the
 	// history's: what ails the one ails the other.
 	outageOdds = 3
-	// Where they were too few to tell, harm is the release's if it lasts so long.
+	// Where its requests were too few to tell, harm is the release's if it lasts so
+	// long.
 	outagePatience = 10 * time.Minute
 	// Evidence of so many nats that is kept back is forgotten when the harm ends.
 	heldBack = 2
@@ -69,9 +70,9 @@ func (h *past) shared(f fading, rate float64) float64 {
 	return likelier(f, h.fresh.x/h.fresh.n, rate, h.bursts)
 }
 
-// hold keeps evidence back while what the stable arm showed last cannot tell an
-// outage that hit both from harm of the release: as long as an outage may last, and
-// then while the harm wanes. What was once kept back stays so, however the release's
+// hold keeps evidence back while what both arms showed while both served cannot tell
+// an outage that began then from harm of the release: as long as an outage may last,
+// and then while the harm wanes. What was once kept back stays so, however the release's
 // rate changes.
 func (h *past) hold(b *baseline, at time.Time, logE float64) float64 {
 	if h.recent.n == 0 || h.sound || h.since.IsZero() {
@@ -83,7 +84,7 @@ func (h *past) hold(b *baseline, at time.Time, logE float64) float64 {
 		}
 		return logE
 	}
-	if !h.held && h.shared(h.recent, b.rate) < -math.Log(outageOdds) && h.shared(h.moment, b.rate) <= 0 {
+	if !h.held && h.overlap.shared(b.rate, h.bursts) < -math.Log(outageOdds) {
 		return logE
 	}
 	h.held = h.held || logE > heldBack
@@ -108,14 +109,13 @@ func (h *past) ill(b *baseline) float64 {
 // the history's rate: what was wrong outside is over, and no evidence.
 func (h *past) recover(b *baseline, c release.Count) {
 	h.alone.add(c, recentDecay)
-	if h.alone.n < minHistoryRequests || likelier(h.alone, h.ill(b), b.rate, h.bursts) > -math.Log(soundOdds) {
+	if h.alone.n < minHistoryRequests || likelier(h.alone, h.ill(b), b.rate, h.doubt) > -math.Log(soundOdds) {
 		return
 	}
 	if h.held {
 		h.held = false
 		h.bet.giveAway()
-		h.count.giveAway()
-		h.release, h.hits = release.Count{}, 0
+		h.release, h.hits = release.Count{}, hits{}
 	}
 	h.sound = true
 	h.recent, h.moment, h.suffered = fading{}, fading{}, release.Count{}

@@ -117,7 +117,7 @@ func (p *pods) suspect(all release.Count, tolerated, level float64, d dispersion
 	logE := worst.without.logE()
 	if b.known {
 		x, n := float64(alone.Bad-worst.alone.Bad), float64(alone.Total-worst.alone.Total)
-		logE = logAdd(logE, b.logWithout(math.Max(0, x), math.Max(0, n), d.upper())) - math.Ln2
+		logE = logAdd(logE, b.logAtOnce(math.Max(0, x), math.Max(0, n), d.upper())) - math.Ln2
 	}
 	return suspicion{
 		alone: logE < level, pod: name, logE: logE,

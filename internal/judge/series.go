@@ -43,6 +43,7 @@ func newSeries(cfg Config, s Signal, weight float64) *series {
 		// The release's ticks are the ones that may change for good.
 		releaseSpan: scatter{successive: true},
 	}
+	out.outside = out.baseline.count != out.baseline.whole
 	out.health = newHealth(cfg, &out.baseline)
 	return out
 }
@@ -59,7 +60,8 @@ func (s *series) step(at time.Time, t Tick) {
 	}
 	d := s.dispersion()
 	// Without the stable arm: the onset of an outage there would pass for a burst.
-	s.past.bursts = measure(&s.baseline.scatter, &s.releaseSpan).middle()
+	bursts := measure(&s.baseline.scatter, &s.releaseSpan)
+	s.past.bursts, s.past.doubt = bursts.middle(), bursts.upper()
 	switch {
 	case c.Total > 0 && st.Total > 0:
 		s.present.step(c, st, t.Strata, s.r0, s.guess(), d.upper())
@@ -73,6 +75,7 @@ func (s *series) step(at time.Time, t Tick) {
 	s.releaseSpan.add(c)
 	s.stableSpan.add(st)
 	s.past.remember(st)
+	s.past.overlap.add(c, st)
 	s.past.fresh.add(c, recentDecay)
 	if s.baseline.known && !s.sound {
 		all := fading{float64(s.release.Bad), float64(s.release.Total)}

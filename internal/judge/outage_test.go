@@ -1,0 +1,159 @@
+package judge
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/stat/distuv"
+	"pgregory.net/rapid"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+func bothServe(ticks int, c, s release.Count) []bothArms {
+	out := make([]bothArms, ticks)
+	for i := range out {
+		out[i] = bothArms{c, s}
+	}
+	return out
+}
+
+func of(bad, total int64) release.Count { return release.Count{Total: total, Bad: bad} }
+
+func TestTroubleOfBothIsToldFromHarmOfTheRelease(t *testing.T) {
+	const rate = 0.001
+	for _, c := range []struct {
+		says         string
+		overlap      []bothArms
+		alone        []release.Count
+		least, most  float64
+		likelyShared bool
+	}{
+		{"the release fails from the start, the stable arm serves much and fails nothing", bothServe(8, of(5, 100), of(0, 300)), nil, -1000, -50, false},
+		{"both begin to fail in the last minute", append(bothServe(8, of(0, 100), of(0, 300)), bothServe(4, of(5, 100), of(15, 300))...), nil, 1, 1000, true},
+		{"the release begins to fail in the last tick, in which the stable arm hardly serves", append(bothServe(8, of(0, 100), of(0, 300)), bothServe(1, of(10, 100), of(0, 3))...), nil, -1, 0, true},
+		{"the release fails only when it is alone, and then at once", bothServe(8, of(0, 100), of(0, 5)), []release.Count{of(10, 100), of(10, 100)}, -1, 0, true},
+		{"nothing fails", bothServe(8, of(0, 100), of(0, 300)), nil, 0, 0, true},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			var o overlap
+			for _, tick := range c.overlap {
+				o.add(tick.release, tick.stable)
+			}
+			for _, tick := range c.alone {
+				o.add(tick, release.Count{})
+			}
+			got := o.shared(rate, 1)
+			if got < c.least || got > c.most {
+				t.Errorf("shared is %.2f nats, want %v to %v", got, c.least, c.most)
+			}
+			if held := got > -math.Log(outageOdds); held != c.likelyShared {
+				t.Errorf("thought to be shared: %v, want %v", held, c.likelyShared)
+			}
+		})
+	}
+}
+
+func TestALongOverlapIsRememberedWholeInBoundedSpace(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var o overlap
+		var all bothArms
+		n := rapid.IntRange(1, 1000).Draw(t, "ticks")
+		for range n {
+			c := of(rapid.Int64Range(0, 3).Draw(t, "bad"), 10)
+			s := of(rapid.Int64Range(0, 3).Draw(t, "stable bad"), rapid.Int64Range(4, 10).Draw(t, "stable"))
+			o.add(c, s)
+			all.release, all.stable = all.release.Add(c), all.stable.Add(s)
+		}
+		var kept bothArms
+		for _, tick := range o.ticks[:o.n] {
+			kept.release, kept.stable = kept.release.Add(tick.release), kept.stable.Add(tick.stable)
+		}
+		if kept != all {
+			t.Fatalf("%d ticks: kept %v, want %v", n, kept, all)
+		}
+	})
+}
+
+func TestAnIncidentThatGoesOnIsTheBaseline(t *testing.T) {
+	quiet, ill := of(0, 100), of(5, 100)
+	windows := func(parts ...[]release.Count) (out []release.Count) {
+		for _, p := range parts {
+			out = append(out, p...)
+		}
+		return out
+	}
+	times := func(n int, c release.Count) (out []release.Count) {
+		for range n {
+			out = append(out, c)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		says    string
+		windows []release.Count
+		want    int
+	}{
+		{"nothing before", nil, 0},
+		{"nothing failed", times(100, quiet), 0},
+		{"as ever", times(100, ill), 0},
+		{"trouble for the last twenty windows", windows(times(80, quiet), times(20, ill)), 80},
+		{"trouble that was over", windows(times(40, quiet), times(20, ill), times(40, quiet)), 0},
+		{"one burst in the last window", windows(times(99, quiet), times(1, ill)), 0},
+		{"better of late", windows(times(80, ill), times(20, quiet)), 0},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			if got := incident(c.windows); got != c.want {
+				t.Errorf("it began in window %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestBurstsAreCountedAsOneEventEach(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	law := distuv.Poisson{Lambda: 0.4, Src: r}
+	var h hits
+	bursts := 0
+	for range 4000 {
+		bad := int64(0)
+		for range int(law.Rand()) {
+			bursts++
+			bad += 1 + int64(r.IntN(40))
+		}
+		h.add(of(bad, 1000))
+	}
+	n, weight := h.events()
+	if math.Abs(n/float64(bursts)-1) > 0.05 {
+		t.Errorf("%.0f bursts told from ticks, there were %d", n, bursts)
+	}
+	if weight >= 1 || weight < 0.7 {
+		t.Errorf("a burst weighs %.2f, want a little less than 1", weight)
+	}
+}
+
+func TestMoreBurstsOfFewerFailuresAreNoHarm(t *testing.T) {
+	var before []release.Count
+	for i := range 120 {
+		c := of(0, 500)
+		if i%10 == 0 {
+			c.Bad = 40
+		}
+		before = append(before, c)
+	}
+	b := newBaseline(before, 1.1)
+	var now hits
+	var all release.Count
+	for i := range 120 {
+		c := of(0, 500)
+		if i%2 == 0 {
+			c.Bad = 8 // as many failures as before, five times as many bursts
+		}
+		now.add(c)
+		all = all.Add(c)
+	}
+	if logE := b.logBursts(&now, float64(all.Bad), float64(all.Total)); logE > 0.5 {
+		t.Errorf("evidence of %.1f nats against a release that fails no more than before", logE)
+	}
+}
