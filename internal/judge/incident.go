@@ -33,20 +33,26 @@ func incident(windows []release.Count) int {
 		if late.Total < minHistoryRequests || rest.Total == 0 || late.Ratio() <= rest.Ratio() {
 			continue
 		}
-		if gain := twoRates(late, rest); gain > most && goesOn(windows[i:], late.Ratio()) {
+		if gain := twoRates(late, rest); gain > most {
 			first, most = i, gain
 		}
+	}
+	if !goesOn(windows[first:]) {
+		return 0
 	}
 	return first
 }
 
 // goesOn reports that the later half of the windows is not much better than all.
-func goesOn(windows []release.Count, rate float64) bool {
-	var later release.Count
-	for _, c := range windows[len(windows)/2:] {
-		later = later.Add(sane(c))
+func goesOn(windows []release.Count) bool {
+	var all, later release.Count
+	for i, c := range windows {
+		all = all.Add(sane(c))
+		if i >= len(windows)/2 {
+			later = later.Add(sane(c))
+		}
 	}
-	return later.Ratio() >= rate/2
+	return later.Ratio() >= all.Ratio()/2
 }
 
 // twoRates is how much likelier, in nats, both counts are at rates of their own than
