@@ -11,10 +11,13 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
-func bothServe(ticks int, c, s release.Count) []bothArms {
-	out := make([]bothArms, ticks)
+// arms are what the release and the stable arm did in a tick.
+type arms struct{ release, stable release.Count }
+
+func bothServe(ticks int, c, s release.Count) []arms {
+	out := make([]arms, ticks)
 	for i := range out {
-		out[i] = bothArms{c, s}
+		out[i] = arms{c, s}
 	}
 	return out
 }
@@ -25,7 +28,7 @@ func TestTroubleOfBothIsToldFromHarmOfTheRelease(t *testing.T) {
 	const rate = 0.001
 	for _, c := range []struct {
 		says         string
-		overlap      []bothArms
+		overlap      []arms
 		alone        []release.Count
 		least, most  float64
 		likelyShared bool
@@ -58,7 +61,7 @@ func TestTroubleOfBothIsToldFromHarmOfTheRelease(t *testing.T) {
 func TestALongOverlapIsRememberedWholeInBoundedSpace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var o overlap
-		var all bothArms
+		var all arms
 		n := rapid.IntRange(1, 1000).Draw(t, "ticks")
 		for range n {
 			c := of(rapid.Int64Range(0, 3).Draw(t, "bad"), 10)
@@ -66,9 +69,9 @@ func TestALongOverlapIsRememberedWholeInBoundedSpace(t *testing.T) {
 			o.add(c, s)
 			all.release, all.stable = all.release.Add(c), all.stable.Add(s)
 		}
-		var kept bothArms
+		var kept arms
 		for _, tick := range o.ticks[:o.n] {
-			kept.release, kept.stable = kept.release.Add(tick.release), kept.stable.Add(tick.stable)
+			kept.release, kept.stable = kept.release.Add(tick.release.count()), kept.stable.Add(tick.stable.count())
 		}
 		if kept != all {
 			t.Fatalf("%d ticks: kept %v, want %v", n, kept, all)

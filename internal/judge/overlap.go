@@ -9,7 +9,7 @@ import (
 const (
 	// overlapTicks is how finely the time in which both arms serve is remembered;
 	// when it lasts longer neighbouring ticks are joined.
-	overlapTicks = 64
+	overlapTicks = 32
 	// aloneTicks of the release after the stable arm has gone tell how bad it was.
 	aloneTicks = 4
 )
@@ -25,7 +25,18 @@ type overlap struct {
 	after  int // ticks in alone
 }
 
-type bothArms struct{ release, stable release.Count }
+// bothArms are the counts of one or more ticks, small because a release has many.
+type bothArms struct{ release, stable tally }
+
+// tally is a release.Count of what one tick can hold.
+type tally struct{ total, bad uint32 }
+
+func (t tally) plus(c release.Count) tally {
+	fit := func(n int64) uint32 { return uint32(min(n, math.MaxUint32)) }
+	return tally{fit(int64(t.total) + c.Total), fit(int64(t.bad) + c.Bad)}
+}
+
+func (t tally) count() release.Count { return release.Count{Total: int64(t.total), Bad: int64(t.bad)} }
 
 // add notes a tick; one without the stable arm is of the release alone.
 func (o *overlap) add(c, s release.Count) {
@@ -51,14 +62,14 @@ func (o *overlap) add(c, s release.Count) {
 		o.ticks[o.n-1] = bothArms{}
 	}
 	last := &o.ticks[o.n-1]
-	last.release, last.stable = last.release.Add(c), last.stable.Add(s)
+	last.release, last.stable = last.release.plus(c), last.stable.plus(s)
 	o.filled++
 }
 
 func (o *overlap) halve() {
 	for i := range overlapTicks / 2 {
 		a, b := o.ticks[2*i], o.ticks[2*i+1]
-		o.ticks[i] = bothArms{a.release.Add(b.release), a.stable.Add(b.stable)}
+		o.ticks[i] = bothArms{a.release.plus(b.release.count()), a.stable.plus(b.stable.count())}
 	}
 	o.n, o.stride = overlapTicks/2, 2*o.stride
 }
@@ -81,7 +92,7 @@ func (o *overlap) shared(rate, bursts float64) float64 {
 		return x*math.Log(x/(n*rate)) - (x - n*rate)
 	}
 	for i := o.n - 1; i >= 0; i-- {
-		suffix, stable = suffix.Add(o.ticks[i].release), stable.Add(o.ticks[i].stable)
+		suffix, stable = suffix.Add(o.ticks[i].release.count()), stable.Add(o.ticks[i].stable.count())
 		one = math.Max(one, gain(suffix))
 		if stable.Total > 0 {
 			both = math.Max(both, gain(suffix.Add(stable)))

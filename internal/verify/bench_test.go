@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -170,4 +171,72 @@ func replay(ctx context.Context, w *world) release.Verdict {
 		v.Tick(ctx, now)
 	}
 	return m.verdict("r")
+}
+
+// BenchmarkState is what a live release holds in memory after half an hour of ticks
+// with ten signals and eight pods, its past apart from what the judge keeps of it.
+// KiB/release is the figure; it should stay under 64.
+func BenchmarkState(b *testing.B) {
+	const (
+		tick = 15 * time.Second
+		n    = 100
+	)
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	for b.Loop() {
+		before := heap()
+		kept := make([]*verification, n)
+		for i := range kept {
+			kept[i] = longObserved(tick, 120, uint64(i))
+		}
+		b.ReportMetric((heap()-before)/n/1024, "KiB/release")
+		b.ReportMetric(float64(len(kept[0].signals)), "signals")
+		keep = kept
+	}
+}
+
+var keep any
+
+// longObserved is a verification after so many ticks.
+func longObserved(tick time.Duration, ticks int, seed uint64) *verification {
+	next, old := rs("new", 0, "v2"), rs("old", 0, "v1")
+	r := release.Release{
+		ID: "r", Workload: release.Workload{Namespace: "shop", Name: "w", UID: "w"},
+		ReplicaSet: next, Previous: &old, StartedAt: replayStart, SeenAt: replayStart, HistoryUntil: replayStart,
+	}
+	t := newVerification(r, testPolicy(), tick)
+	w := healthyWorld(seed)
+	full := func(from time.Time, share float64) signal.Reading {
+		rd := w.reading(from, from.Add(tick), share)
+		rd.Fresh, rd.Scraped = true, [2]bool{true, true}
+		pods := func(m release.Measure) (out signal.ArmQuantity) {
+			out.Measure, out.Pods = m, map[string]release.Measure{}
+			for p := range 8 {
+				out.Pods[fmt.Sprint("new-", p)] = release.Measure{Sum: m.Sum / 8, Weight: m.Weight / 8}
+			}
+			return out
+		}
+		both := signal.Quantity{Release: pods(release.Measure{Sum: 80, Weight: 8}), Stable: pods(release.Measure{Sum: 80, Weight: 8})}
+		rd.Quantities = map[string]signal.Quantity{}
+		for _, name := range []string{release.SignalThroughput, release.SignalCPU, release.SignalMemory, release.SignalLatencyMean} {
+			rd.Quantities[name] = both
+		}
+		rd.Restarts = &signal.Pair{Release: signal.Arm{Count: release.Count{Total: 120}}, Stable: signal.Arm{Count: release.Count{Total: 120}}}
+		rd.Callers = rd.Errors
+		return rd
+	}
+	var past []signal.Reading
+	for i := range 120 {
+		past = append(past, full(replayStart.Add(time.Duration(i-120)*tick), 0))
+	}
+	t.takeHistory(signal.Result{Readings: past}, replayStart)
+	for i := range ticks {
+		at := replayStart.Add(time.Duration(i) * tick)
+		t.take(signal.Result{Readings: []signal.Reading{full(at, .3)}, Dialect: "prometheus"}, at.Add(tick))
+	}
+	return t
 }

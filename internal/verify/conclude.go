@@ -141,7 +141,7 @@ func (t *verification) sourceBroken(now time.Time) (bool, string) {
 	}
 	fresh := t.lastFresh
 	if !t.everFresh {
-		if !t.hadHistory() {
+		if !t.freshBefore {
 			return false, ""
 		}
 		fresh = t.release.SeenAt
@@ -150,15 +150,6 @@ func (t *verification) sourceBroken(now time.Time) (bool, string) {
 		return true, fmt.Sprintf("the source answers, but has had no sample of this workload's pods for %s", now.Sub(fresh).Round(time.Second))
 	}
 	return false, ""
-}
-
-func (t *verification) hadHistory() bool {
-	for _, h := range t.history {
-		if h.Fresh {
-			return true
-		}
-	}
-	return false
 }
 
 // withCurves adds the curves, which only a verdict that is written down needs.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"math"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -8,26 +9,43 @@ import (
 
 // maxPoints bounds a curve: when it is full, neighbours are joined, so that a
 // long observation keeps its whole shape in the same memory.
-const maxPoints = 160
+const maxPoints = 64
 
 // curve is what one signal did over the ticks.
 type curve struct {
+	begin  int64 // unix milliseconds
 	points []point
 	stride int // ticks in each point
 	filled int // ticks in the last point
 }
 
+// point is small: a release has a thousand of them.
 type point struct {
-	atMillis        int64
-	release, stable release.Count
+	after           uint32 // milliseconds since the curve began
+	release, stable tally
 	releaseValue    float32 // mean over the point's ticks with requests, weighted by them
 	stableValue     float32
 	e               float32
 }
 
+// tally is a release.Count of what one point can hold.
+type tally struct{ total, bad uint32 }
+
+func tallyOf(c release.Count) tally {
+	fit := func(n int64) uint32 { return uint32(min(max(n, 0), math.MaxUint32)) }
+	return tally{fit(c.Total), fit(c.Bad)}
+}
+
+func (t tally) count() release.Count { return release.Count{Total: int64(t.total), Bad: int64(t.bad)} }
+
+func (t tally) add(u tally) tally { return tallyOf(t.count().Add(u.count())) }
+
 func (c *curve) add(at time.Time, rel, stable release.Count, relValue, stableValue, e float64) {
+	if len(c.points) == 0 {
+		c.begin = at.UnixMilli()
+	}
 	p := point{
-		atMillis: at.UnixMilli(), release: rel, stable: stable,
+		after: uint32(at.UnixMilli() - c.begin), release: tallyOf(rel), stable: tallyOf(stable),
 		releaseValue: float32(relValue), stableValue: float32(stableValue), e: float32(min(e, 1e30)),
 	}
 	if c.stride == 0 {
@@ -56,18 +74,19 @@ func (c *curve) halve() {
 
 func join(a, b point) point {
 	return point{
-		atMillis: b.atMillis, release: a.release.Add(b.release), stable: a.stable.Add(b.stable),
-		releaseValue: weighted(a.releaseValue, a.release.Total, b.releaseValue, b.release.Total),
-		stableValue:  weighted(a.stableValue, a.stable.Total, b.stableValue, b.stable.Total),
+		after: b.after, release: a.release.add(b.release), stable: a.stable.add(b.stable),
+		releaseValue: weighted(a.releaseValue, a.release.total, b.releaseValue, b.release.total),
+		stableValue:  weighted(a.stableValue, a.stable.total, b.stableValue, b.stable.total),
 		e:            b.e,
 	}
 }
 
-func weighted(x float32, n int64, y float32, m int64) float32 {
-	if n+m == 0 {
+func weighted(x float32, n uint32, y float32, m uint32) float32 {
+	all := float32(n) + float32(m)
+	if all == 0 {
 		return 0
 	}
-	return (x*float32(n) + y*float32(m)) / float32(n+m)
+	return (x*float32(n) + y*float32(m)) / all
 }
 
 // export is the curve as evidence carries it.
@@ -75,13 +94,13 @@ func (c *curve) export() []release.Point {
 	out := make([]release.Point, 0, len(c.points))
 	for _, p := range c.points {
 		e := release.Point{
-			At: time.UnixMilli(p.atMillis).UTC(), Release: p.release, Stable: p.stable, EValue: float64(p.e),
+			At: time.UnixMilli(c.begin + int64(p.after)).UTC(), Release: p.release.count(), Stable: p.stable.count(), EValue: float64(p.e),
 		}
-		if p.release.Total > 0 {
+		if p.release.total > 0 {
 			x := float64(p.releaseValue)
 			e.ReleaseValue = &x
 		}
-		if p.stable.Total > 0 {
+		if p.stable.total > 0 {
 			x := float64(p.stableValue)
 			e.BaselineValue = &x
 		}

@@ -126,6 +126,7 @@ func (t *verification) takeHistory(res signal.Result, now time.Time) {
 		return
 	}
 	t.history = res.Readings
+	t.freshBefore = slices.ContainsFunc(t.history, func(rd signal.Reading) bool { return rd.Fresh })
 	waited := !t.firstCounted.IsZero() && now.Sub(t.firstCounted) > historyPatience
 	t.historyKnown = waited || t.release.Previous == nil || whole(t.history)
 }

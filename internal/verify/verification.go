@@ -17,8 +17,9 @@ type verification struct {
 	policy  release.Policy
 	tick    time.Duration
 
-	history      []signal.Reading // before the rollout, one per tick
+	history      []signal.Reading // before the rollout, one per tick, until the judge is set up
 	historyKnown bool
+	freshBefore  bool             // there were samples before the rollout
 	early        []signal.Reading // kept until the judge can be set up
 	judge        *judge.Judge
 	assessment   judge.Assessment // after the last step
@@ -218,7 +219,17 @@ func (t *verification) setUp() bool {
 		Alpha: t.policy.Alpha, Beta: t.policy.Beta, MinEffect: t.policy.MinEffect,
 		HealthyRatio: t.policy.HealthyRatio, HealthyIncrease: t.policy.HealthyIncrease,
 	}, declared)
+	t.letGo()
 	return true
+}
+
+// letGo forgets the past, which the judge has taken in: it is by far the larger part
+// of what a release would hold.
+func (t *verification) letGo() {
+	t.history = nil
+	for i := range t.signals {
+		t.signals[i].declared.History, t.signals[i].declared.HistoryValues = nil, nil
+	}
 }
 
 // step is one tick of the judge, and one point of each curve.
