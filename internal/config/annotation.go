@@ -58,6 +58,8 @@ var annotationKeys = map[string]func(p *Patch, text string) error{
 	"min-effect":       annotatedNumber("min_effect"),
 	"healthy-ratio":    annotatedNumber("healthy_ratio"),
 	"healthy-increase": annotatedNumber("healthy_increase"),
+	"slo":              annotatedNumber("slo"),
+	"burn-rate":        annotatedNumber("burn_rate"),
 }
 
 // writtenByWatchtower are annotations that are no settings.

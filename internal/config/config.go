@@ -138,7 +138,11 @@ type Patch struct {
 	HealthyRatio *float64 `yaml:"healthy_ratio"`
 	// See healthy_ratio.
 	HealthyIncrease *float64 `yaml:"healthy_increase"`
-	// Weights of the kinds of signal: errors, callers, latency, throughput, resources, custom. Those not named keep theirs; 0 leaves a kind out of the combined evidence.
+	// Share of requests that must not fail, as 99.9%. A release that spends the error budget, which is the rest, faster than burn_rate times evenly is regressed whatever it is compared with. 0: none.
+	SLO *float64 `yaml:"slo"`
+	// See slo.
+	BurnRate *float64 `yaml:"burn_rate"`
+	// Weights of the kinds of signal: errors, callers, latency, throughput, resources, custom, slo. Those not named keep theirs; 0 leaves a kind out of the combined evidence.
 	Weights map[string]float64 `yaml:"weights"`
 	// Open a hotfix issue for a regressed release.
 	Issue *bool `yaml:"issue"`

@@ -16,7 +16,7 @@ import (
 func (p *Patch) empty() bool { return reflect.ValueOf(*p).IsZero() }
 
 // weightNames are the kinds of signal that have a weight.
-var weightNames = []string{"errors", "callers", "latency", "throughput", "resources", "custom"}
+var weightNames = []string{"errors", "callers", "latency", "throughput", "resources", "custom", "slo"}
 
 // durationRanges and numberRanges bound the keys of a policy, in the file and
 // in annotations alike.
@@ -36,6 +36,8 @@ var numberRanges = map[string]struct {
 	"beta":             {func(x float64) bool { return x > 0 && x < 0.5 }, "more than 0 and less than 0.5, such as 0.05"},
 	"min_effect":       {func(x float64) bool { return x >= 0 && x <= 10 }, "0 to 10, such as 0.1 for a tenth"},
 	"healthy_ratio":    {func(x float64) bool { return x > 1 && x <= 100 }, "more than 1 and at most 100, such as 1.5"},
+	"slo":              {func(x float64) bool { return x >= 0 && x < 1 }, "less than 1, such as 99.9%; 0 for none"},
+	"burn_rate":        {func(x float64) bool { return x >= 1 && x <= 1000 }, "1 to 1000"},
 	"healthy_increase": {func(x float64) bool { return x > 0 && x < 1 }, "more than 0 and less than 1, such as 1%"},
 }
 
@@ -123,8 +125,10 @@ func checkWhole(p release.Policy) error {
 		return fmt.Errorf("warmup %s is not shorter than observe %s: nothing would be measured", shortDuration(p.Warmup), shortDuration(p.Observe))
 	}
 	var sum float64
-	for _, w := range p.Weights {
-		sum += w
+	for name, w := range p.Weights {
+		if name != "slo" || p.SLO > 0 {
+			sum += w
+		}
 	}
 	if sum <= 0 {
 		return fmt.Errorf("all weights are 0: leave at least one kind of signal above it")
@@ -137,7 +141,7 @@ var signalName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 var builtInSignals = []string{
 	release.SignalErrorRatio, release.SignalLatencyP50, release.SignalLatencyP90, release.SignalLatencyP99,
 	release.SignalLatencyMean, release.SignalThroughput, release.SignalRestarts, release.SignalCPU,
-	release.SignalMemory, release.SignalPodState, release.SignalLatency, "log_pattern",
+	release.SignalMemory, release.SignalPodState, release.SignalBudgetBurn, release.SignalLatency, "log_pattern",
 }
 
 func (k *checker) signals(path string, signals []Signal) {
@@ -203,6 +207,7 @@ func (p *Patch) numbers() map[string]**float64 {
 	return map[string]**float64{
 		"alpha": &p.Alpha, "beta": &p.Beta, "min_effect": &p.MinEffect,
 		"healthy_ratio": &p.HealthyRatio, "healthy_increase": &p.HealthyIncrease,
+		"slo": &p.SLO, "burn_rate": &p.BurnRate,
 	}
 }
 
@@ -220,6 +225,8 @@ func (p *Patch) onto(base release.Policy) release.Policy {
 	set(&base.MinEffect, p.MinEffect)
 	set(&base.HealthyRatio, p.HealthyRatio)
 	set(&base.HealthyIncrease, p.HealthyIncrease)
+	set(&base.SLO, p.SLO)
+	set(&base.BurnRate, p.BurnRate)
 	set(&base.Issue, p.Issue)
 	base.Weights = maps.Clone(base.Weights)
 	maps.Copy(base.Weights, p.Weights)

@@ -32,12 +32,12 @@ func TestPolicyForLaysOverridesInTheirOrder(t *testing.T) {
 	c := mustParse(t, layered)
 	base := release.DefaultPolicy()
 	base.Name, base.Autonomy, base.Observe = "policy", release.AutonomyAlert, 20*time.Minute
-	base.Weights = map[string]float64{"errors": 0.8, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.3}
+	base.Weights = map[string]float64{"errors": 0.8, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.3, "slo": 0.2}
 	base.Custom = []release.CustomSignal{{Name: "jobs", Bad: "jobs_failed_total", Total: "jobs_total"}}
 
 	inShop := base
 	inShop.Name, inShop.Observe = "overrides[0]", 10*time.Minute
-	inShop.Weights = map[string]float64{"errors": 0.8, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.5}
+	inShop.Weights = map[string]float64{"errors": 0.8, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.5, "slo": 0.2}
 
 	web := base
 	web.Name, web.Autonomy, web.Alpha = "overrides[1]", release.AutonomyAuto, 0.01
@@ -86,7 +86,7 @@ func TestAnnotationsCountOverTheFile(t *testing.T) {
 	c := mustParse(t, layered)
 	got, errs := c.PolicyFor("other", "db", map[string]string{
 		"autonomy": "auto", "ignore": "true", "issue": "false", "observe": "1d", "warmup": " 1m ", "history": "0s", "source-grace": "30s",
-		"ready-within": "3m", "alpha": "2%", "beta": "0.1", "min-effect": "20 %", "healthy-ratio": "2", "healthy-increase": "3%",
+		"ready-within": "3m", "alpha": "2%", "beta": "0.1", "min-effect": "20 %", "healthy-ratio": "2", "healthy-increase": "3%", "slo": "99%", "burn-rate": "6",
 	})
 	if len(errs) > 0 {
 		t.Fatal(errs)
@@ -95,6 +95,7 @@ func TestAnnotationsCountOverTheFile(t *testing.T) {
 	want.Name, want.Autonomy, want.Ignore, want.Issue = "policy+annotations", release.AutonomyAuto, true, false
 	want.Observe, want.Warmup, want.History, want.SourceGrace, want.ReadyWithin = 24*time.Hour, time.Minute, 0, 30*time.Second, 3*time.Minute
 	want.Alpha, want.Beta, want.MinEffect, want.HealthyRatio, want.HealthyIncrease = 0.02, 0.1, 0.2, 2, 0.03
+	want.SLO, want.BurnRate = 0.99, 6
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -179,7 +180,7 @@ func sound(t interface{ Errorf(string, ...any) }, p release.Policy, errs []error
 	if err := checkWhole(p); err != nil {
 		t.Errorf("%v", err)
 	}
-	for key, x := range map[string]float64{"alpha": p.Alpha, "beta": p.Beta, "min_effect": p.MinEffect, "healthy_ratio": p.HealthyRatio, "healthy_increase": p.HealthyIncrease} {
+	for key, x := range map[string]float64{"alpha": p.Alpha, "beta": p.Beta, "min_effect": p.MinEffect, "healthy_ratio": p.HealthyRatio, "healthy_increase": p.HealthyIncrease, "slo": p.SLO, "burn_rate": p.BurnRate} {
 		if err := checkNumber(key, x); err != nil {
 			t.Errorf("%s: %v", key, err)
 		}

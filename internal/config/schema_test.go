@@ -188,7 +188,7 @@ func whole(p release.Policy) Patch {
 	return Patch{
 		Autonomy: &p.Autonomy, Ignore: &p.Ignore, Observe: &p.Observe, Warmup: &p.Warmup, History: &p.History,
 		SourceGrace: &p.SourceGrace, ReadyWithin: &p.ReadyWithin, Alpha: &p.Alpha, Beta: &p.Beta, MinEffect: &p.MinEffect,
-		HealthyRatio: &p.HealthyRatio, HealthyIncrease: &p.HealthyIncrease, Weights: p.Weights, Issue: &p.Issue,
+		HealthyRatio: &p.HealthyRatio, HealthyIncrease: &p.HealthyIncrease, SLO: &p.SLO, BurnRate: &p.BurnRate, Weights: p.Weights, Issue: &p.Issue,
 	}
 }
 
@@ -209,7 +209,8 @@ func TestEveryFieldOfAPolicyCanBeGiven(t *testing.T) {
 	// What is given arrives: a policy that differs everywhere comes out as it is.
 	want := release.Policy{
 		Name: "x", Autonomy: release.AutonomyAuto, Ignore: true, Observe: 1, Warmup: 2, History: 3, SourceGrace: 4, ReadyWithin: 5,
-		Alpha: 6, Beta: 7, MinEffect: 8, HealthyRatio: 9, HealthyIncrease: 10, Weights: map[string]float64{"errors": 11, "latency": 12, "custom": 13, "callers": 14, "throughput": 15, "resources": 16}, Issue: false,
+		Alpha: 6, Beta: 7, MinEffect: 8, HealthyRatio: 9, HealthyIncrease: 10, SLO: 18, BurnRate: 19,
+		Weights: map[string]float64{"errors": 11, "latency": 12, "custom": 13, "callers": 14, "throughput": 15, "resources": 16, "slo": 17}, Issue: false,
 	}
 	p := whole(want)
 	got := p.onto(release.DefaultPolicy())

@@ -29,9 +29,12 @@ func New(cfg Config, signals []Signal) *Judge {
 		if total > 0 {
 			weight = math.Max(0, s.Weight) / total
 		}
-		if s.Value {
+		switch {
+		case s.Value:
 			j.tests = append(j.tests, newQuantity(cfg, s, weight))
-		} else {
+		case s.Limit > 0 && s.Limit < 1:
+			j.tests = append(j.tests, newGuard(s, weight))
+		default:
 			j.tests = append(j.tests, newSeries(cfg, s, weight))
 		}
 	}

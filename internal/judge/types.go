@@ -32,6 +32,9 @@ type Signal struct {
 	History []release.Count
 	// MinEffect and HealthyRatio are this signal's own; 0 takes those of Config.
 	MinEffect, HealthyRatio float64
+	// Limit makes this a guard: the proportion of bad requests that no baseline
+	// excuses, between 0 and 1. Its ticks are those of a proportion.
+	Limit float64
 	// Required signals must be shown healthy before the release is. Signals of
 	// quantities cannot be.
 	Required bool
@@ -114,6 +117,8 @@ type SignalResult struct {
 	ReleaseValue, StableValue, HistoryValue release.Measure
 	// Counts over all ticks so far, and of the windows before the rollout.
 	Release, Stable, History release.Count
+	// Limit is that of a guard; Effect is then how many times the limit it is.
+	Limit float64
 	// Effect is the relative risk against Baseline; nil without data in either.
 	Effect *release.Effect
 	// Dispersion is φ: how many times more the counts scatter than independent

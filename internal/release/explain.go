@@ -128,6 +128,8 @@ func SignalName(signal string) string {
 		return "memory per pod"
 	case SignalPodState:
 		return "pod state"
+	case SignalBudgetBurn:
+		return "share of failures against the objective"
 	}
 	return OneLine(signal, 40)
 }
@@ -184,6 +186,8 @@ func counted(c Count, e Evidence) string {
 		return ""
 	case e.Signal == SignalRestarts:
 		return " (" + Integer(c.Bad) + " in " + Integer(c.Total) + " pod-seconds)"
+	case c.Total == 0 && e.Baseline == BaselineAbsolute:
+		return ""
 	case c.Total == 0:
 		return " (no requests)"
 	case e.Unit == UnitSeconds:

@@ -55,6 +55,11 @@ type Policy struct {
 	// HealthyRatio × baseline and baseline + HealthyIncrease.
 	HealthyRatio    float64 `json:"healthy_ratio"`
 	HealthyIncrease float64 `json:"healthy_increase"`
+	// SLO is the objective for the share of requests that must not fail, as 0.999; 0
+	// for none. A release that spends the rest, the error budget, faster than BurnRate
+	// times evenly is regressed whatever it is compared with.
+	SLO      float64 `json:"slo,omitempty"`
+	BurnRate float64 `json:"burn_rate,omitempty"`
 	// Weights of the signals; they are scaled to sum to 1 over what is measured.
 	Weights map[string]float64 `json:"weights"`
 	Issue   bool               `json:"issue"` // open a hotfix issue for a regressed release
@@ -106,7 +111,10 @@ func DefaultPolicy() Policy {
 		MinEffect:       0.1,
 		HealthyRatio:    1.5,
 		HealthyIncrease: 0.01,
-		Weights:         map[string]float64{"errors": 0.4, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.3},
-		Issue:           true,
+		// The fast one of the usual pair: in an hour it spends a fiftieth of what is for
+		// thirty days (Site Reliability Workbook, chapter 5).
+		BurnRate: 14.4,
+		Weights:  map[string]float64{"errors": 0.4, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.3, "slo": 0.2},
+		Issue:    true,
 	}
 }

@@ -33,6 +33,7 @@ const (
 	SignalCPU        = "cpu"      // core-seconds per request, cores per pod where requests are not counted
 	SignalMemory     = "memory"   // working set per pod
 	SignalPodState   = "pod_state"
+	SignalBudgetBurn = "budget_burn" // failures against an objective, whatever the baseline
 
 	// SignalLatency is all quantiles of latency together, where a query serves
 	// each of them.

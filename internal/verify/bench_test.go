@@ -153,9 +153,10 @@ func manyShapes(w *world, i int) {
 var replayStart = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 // replay runs one rollout for ten minutes of simulated time.
-func replay(ctx context.Context, w *world) release.Verdict {
+func replay(ctx context.Context, w *world) release.Verdict { return replayUnder(ctx, w, testPolicy()) }
+
+func replayUnder(ctx context.Context, w *world, p release.Policy) release.Verdict {
 	src, m := newSimSource(simTick), newMemory()
-	p := testPolicy()
 	v := New(Config{Cluster: "lab", Tick: simTick}, Deps{
 		Cluster: newSimCluster(), Source: src, Recorder: m, Policies: fixedPolicy{p},
 		Log: slog.New(slog.DiscardHandler),

@@ -234,6 +234,10 @@ func (t *verification) evidence(a judge.Assessment) []release.Evidence {
 			}
 			ev.BaselineValue, ev.ReleaseValue, ev.Release, ev.Stable = base.Ratio(), s.Release.Ratio(), s.Release, base
 		}
+		if s.Baseline == release.BaselineAbsolute {
+			ev.BaselineValue, ev.Stable, ev.HealthyEValue = s.Limit, release.Count{}, nil
+			ev.Reason = fmt.Sprintf("of the error budget of %s, %s times what it lasts for is spent", release.Percent(1-t.policy.SLO), release.Times(s.Release.Ratio()/(1-t.policy.SLO)))
+		}
 		if t.latency != nil {
 			t.latency.describe(&ev, t.curves[s.Name])
 		}

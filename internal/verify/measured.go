@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -58,6 +59,9 @@ func (t *verification) declare() []measured {
 	if t.latency != nil {
 		out = append(out, t.latency.measured(t)...)
 	}
+	if t.policy.SLO > 0 {
+		add(hasErrors, t.guard())
+	}
 	for _, q := range t.quantities() {
 		add(func(rd signal.Reading) bool { _, ok := rd.Quantities[q.signal]; return ok }, q)
 	}
@@ -78,6 +82,16 @@ func (t *verification) declare() []measured {
 			}))
 	}
 	return out
+}
+
+// guard is what no baseline excuses: failures that spend the error budget of the
+// policy's objective faster than its burn rate.
+func (t *verification) guard() measured {
+	m := t.counted(release.SignalBudgetBurn, release.SeenByServer, t.policy.Weights["slo"], false,
+		func(rd signal.Reading) *signal.Pair { return rd.Errors })
+	m.declared.Limit = math.Min(t.policy.BurnRate*(1-t.policy.SLO), 0.99)
+	m.declared.History = nil
+	return m
 }
 
 // counted is a signal of bad ones among all.
