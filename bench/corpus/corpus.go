@@ -101,7 +101,7 @@ func New(f Family, opt Options) *World {
 	} else {
 		w := s.draw()
 		f.change(s, w)
-		s.workloads = []*workload{w}
+		s.workloads = append([]*workload{w}, s.workloads...)
 	}
 	s.run()
 	out := &World{Family: f, Series: s.series}

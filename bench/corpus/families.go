@@ -92,6 +92,7 @@ func incidentBefore(s *sim, w *workload) {
 		}
 		return w.base
 	}
+	s.shared(w, from, s.end.Add(time.Hour))
 }
 
 // outage begins while both versions serve, and for a minute at least both do.
@@ -117,6 +118,7 @@ func outage(s *sim, w *workload) {
 		}
 		return w.base
 	}
+	s.shared(w, from, to)
 }
 
 func badNode(s *sim, w *workload) {
@@ -199,6 +201,7 @@ func errorsTimes(s *sim, w *workload, times float64) {
 		}
 		return w.base
 	}
+	s.called(w)
 }
 
 func errorsFromZero(s *sim, w *workload) {
@@ -211,6 +214,7 @@ func errorsFromZero(s *sim, w *workload) {
 		}
 		return 0
 	}
+	s.called(w)
 }
 
 func slower(effect string, factor float64) func(*sim, *workload) {
@@ -247,6 +251,7 @@ func oneRoute(s *sim, w *workload) {
 		}
 		return w.base
 	}
+	s.called(w)
 }
 
 func lateOnset(s *sim, w *workload) {
@@ -259,6 +264,7 @@ func lateOnset(s *sim, w *workload) {
 		}
 		return w.base
 	}
+	s.called(w)
 }
 
 // stalled keeps the old pods that the rollout would have taken away: it waits for

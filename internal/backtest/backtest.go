@@ -72,6 +72,7 @@ func Run(ctx context.Context, cat *catalogue.Catalogue, q signal.Querier, opt Op
 	if err != nil {
 		return nil, fmt.Errorf("find the rollouts: %w", err)
 	}
+	r.candidates = candidates
 	results, err := r.all(ctx, candidates)
 	if err != nil {
 		return nil, err
@@ -92,6 +93,8 @@ type runner struct {
 	opt   Options
 	// look, when set, is shown what is said at each tick.
 	look func(time.Time, release.Verdict)
+	// candidates are all that are replayed.
+	candidates []candidate
 
 	mu      sync.Mutex // guards skipped
 	skipped []Skipped

@@ -103,6 +103,22 @@ func (k kubeState) createdIn(ctx context.Context, from, to time.Time, into map[[
 	return nil
 }
 
+// deployments names those of a candidate's namespace that had ReplicaSets when it
+// was created, in order.
+func (k kubeState) deployments(ctx context.Context, c candidate) ([]string, error) {
+	sel := promql.Metric("kube_replicaset_owner", c.within(equals("owner_kind", "Deployment"))...)
+	series, err := k.last(ctx, sel, c.created.Add(-5*time.Minute), c.created)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i := range series {
+		out = append(out, series[i].Labels.Get("owner_name"))
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
 func promDuration(d time.Duration) string { return fmt.Sprintf("%ds", max(1, int64(d.Seconds()))) }
 
 func lastValue(s *samples.Series) (float64, bool) {

@@ -100,6 +100,7 @@ type cluster struct {
 
 func (c *cluster) Follow(release.Release) {}
 func (c *cluster) Unfollow(release.ID)    {}
+func (c *cluster) Peers(string) []string  { return nil }
 
 func (c *cluster) Observe(release.ID) (release.Observation, bool) {
 	return c.scene.observe(time.Now()), true

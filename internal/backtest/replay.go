@@ -2,6 +2,7 @@ package backtest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -54,6 +55,10 @@ func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, othe
 	})
 	replay := verify.NewReplay(s.rel, policy, r.opt.Tick)
 	replay.Others = others
+	replay.Peers = func() []string { return r.peers(ctx, s.candidate) }
+	replay.AskPeers = func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
+		return reader.History(ctx, subjects, length)
+	}
 	if err := r.history(ctx, s, reader, replay); err != nil {
 		return err
 	}
@@ -86,6 +91,20 @@ func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, othe
 	}
 	out.take(s, replay, verdict)
 	return nil
+}
+
+// peers names the other Deployments of the namespace that rolled nothing out within
+// an observation of the release. What cannot be read names none.
+func (r *runner) peers(ctx context.Context, c candidate) []string {
+	names, err := r.state.deployments(ctx, c)
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		return slices.ContainsFunc(r.candidates, func(o candidate) bool {
+			return o.namespace == c.namespace && o.deployment == name && o.created.Sub(c.created).Abs() < r.opt.Policy(c.namespace, name).Observe
+		})
+	})
 }
 
 // history gives the replay what was counted before the rollout.

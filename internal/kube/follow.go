@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -158,4 +159,18 @@ func (w *Watcher) arm(namespace string, v release.ReplicaSet, pods []*pod) relea
 		a.Replicas, a.Ready = rs.replicas, rs.ready
 	}
 	return a
+}
+
+// Peers names the Deployments of a namespace that are to run pods, in order.
+func (w *Watcher) Peers(namespace string) []string {
+	var out []string
+	for _, s := range w.scopes {
+		for _, obj := range s.deployments.GetStore().List() {
+			if d, ok := obj.(*deployment); ok && d.Namespace == namespace && d.replicas > 0 {
+				out = append(out, d.Name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }

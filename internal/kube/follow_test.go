@@ -246,3 +246,25 @@ func TestPodsThatComeAndGoAreSeen(t *testing.T) {
 		}
 	})
 }
+
+func TestPeersAreTheDeploymentsOfTheNamespaceThatAreToRun(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.first()
+		add := func(namespace, name string, replicas int32) {
+			d := w.get()
+			d.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name)}
+			d.Spec.Replicas = &replicas
+			must[*appsv1.Deployment](t)(w.client.AppsV1().Deployments(namespace).Create(t.Context(), d, metav1.CreateOptions{}))
+		}
+		add(testNS, "zebra", 2)
+		add(testNS, "asleep", 0)
+		add("elsewhere", "other", 2)
+		w.run()
+		if diff := cmp.Diff([]string{testName, "zebra"}, w.watcher.Peers(testNS)); diff != "" {
+			t.Error(diff)
+		}
+		if got := w.watcher.Peers("nowhere"); len(got) != 0 {
+			t.Errorf("peers in an empty namespace: %v", got)
+		}
+	})
+}

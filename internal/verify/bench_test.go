@@ -156,9 +156,19 @@ var replayStart = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 func replay(ctx context.Context, w *world) release.Verdict { return replayUnder(ctx, w, testPolicy()) }
 
 func replayUnder(ctx context.Context, w *world, p release.Policy) release.Verdict {
-	src, m := newSimSource(simTick), newMemory()
+	return replayBeside(ctx, w, p, nil)
+}
+
+// replayBeside is the same with other workloads in the namespace, by name.
+func replayBeside(ctx context.Context, w *world, p release.Policy, peers map[string]*world) release.Verdict {
+	src, m, cluster := newSimSource(simTick), newMemory(), newSimCluster()
+	for name, peer := range peers {
+		src.worlds[release.ID("peer:shop/"+name)] = peer
+		cluster.peers = append(cluster.peers, name)
+	}
+	slices.Sort(cluster.peers)
 	v := New(Config{Cluster: "lab", Tick: simTick}, Deps{
-		Cluster: newSimCluster(), Source: src, Recorder: m, Policies: fixedPolicy{p},
+		Cluster: cluster, Source: src, Recorder: m, Policies: fixedPolicy{p},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	old := rs("old", 0, "v1")

@@ -37,15 +37,18 @@ func conclude(t *verification, now time.Time) release.Verdict {
 	}
 	if v.AffectedBy = t.affectedBy; !t.suffers() {
 		v.AffectedBy = ""
-	} else if v.AffectedBy == "" && t.outside() {
+	} else if v.AffectedBy == "" && (t.outside() || t.peers.excuse()) {
 		v.AffectedBy = release.Unreleased
 	}
 	over := t.over(now)
 	broken, why := t.sourceBroken(now)
 	switch {
-	case a.Regressed && t.affectedBy != "":
+	case a.Regressed && (t.affectedBy != "" || t.mayBeOthers() && t.peers.excuse()):
 		// It is watched to its end: what stays when the other is mended is its own.
-		why := "it does worse than before, as " + t.affectedBy + ", which rolled out just before that, does; its own pods did well until then, or its stable pods do no better"
+		why := t.peers.say()
+		if t.affectedBy != "" {
+			why = "it does worse than before, as " + t.affectedBy + ", which rolled out just before that, does; its own pods did well until then, or its stable pods do no better"
+		}
 		if over {
 			return decide(v, t, release.InsufficientData, now, true, why)
 		}

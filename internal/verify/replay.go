@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -15,6 +16,10 @@ type Replay struct {
 	past signal.Result
 	// Others are the releases of the same time, and since when they are suspected.
 	Others []Suspect
+	// AskPeers counts other workloads of the namespace, as Source.History does; nil
+	// where none can be asked. Peers names them.
+	AskPeers func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result
+	Peers    func() []string
 }
 
 // NewReplay begins the observation of a release that is looked at every tick.
@@ -49,7 +54,10 @@ func (r *Replay) Take(res signal.Result, at time.Time) release.Verdict {
 	}
 	r.t.take(res, at)
 	r.t.suspect(conclude(r.t, at), at)
-	r.t.affectedBy = r.t.blame(r.Others, at)
+	if r.t.affectedBy = r.t.blame(r.Others, at); r.AskPeers != nil && r.t.wantsPeers(at) {
+		subjects, length := r.t.peerSubjects(r.Peers(), at)
+		r.t.hearPeers(context.Background(), subjects, r.AskPeers(subjects, length), at)
+	}
 	r.t.last = conclude(r.t, at)
 	return r.t.last
 }

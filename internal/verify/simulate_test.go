@@ -28,6 +28,8 @@ type world struct {
 	historyFor  time.Duration
 	// outage is a share of requests that fail on both arms after the rollout began.
 	outage float64
+	// outageFrom, when set, is when it begins instead.
+	outageFrom time.Time
 }
 
 func healthyWorld(seed uint64) *world {
@@ -44,7 +46,7 @@ func (w *world) reading(from, to time.Time, share float64) signal.Reading {
 	seconds := to.Sub(from).Seconds()
 	rd := signal.Reading{From: from, To: to, Fresh: true}
 	outage := 0.0
-	if share > 0 {
+	if w.outageFrom.IsZero() && share > 0 || !w.outageFrom.IsZero() && !from.Before(w.outageFrom) {
 		outage = w.outage
 	}
 	rel, relHist := w.arm(w.rate*share*seconds, w.releaseErr+outage, w.releaseSlow, "new")
@@ -177,6 +179,8 @@ func (s *simSource) Forget(id release.ID) {
 type simCluster struct {
 	mu  sync.Mutex
 	obs map[release.ID]release.Observation
+	// peers are the workloads of every namespace.
+	peers []string
 }
 
 func newSimCluster() *simCluster {
@@ -202,6 +206,8 @@ func (c *simCluster) Unfollow(id release.ID) {
 	defer c.mu.Unlock()
 	delete(c.obs, id)
 }
+
+func (c *simCluster) Peers(string) []string { return c.peers }
 
 func (c *simCluster) Observe(id release.ID) (release.Observation, bool) {
 	c.mu.Lock()

@@ -35,8 +35,7 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 		return // what a stopping process reads is not evidence of anything
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	var taken []*verification
+	var taken, wanting []*verification
 	for _, s := range subjects {
 		t, live := v.live[s.ID]
 		res, ok := results[s.ID]
@@ -53,8 +52,21 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 	}
 	suspects := v.suspects(now)
 	for _, t := range taken {
-		t.affectedBy = t.blame(suspects, now)
-		v.say(ctx, t, conclude(t, now))
+		if t.affectedBy = t.blame(suspects, now); t.wantsPeers(now) {
+			wanting = append(wanting, t)
+		}
+	}
+	v.mu.Unlock()
+	v.askPeers(ctx, now, wanting)
+	if ctx.Err() != nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, t := range taken {
+		if v.live[t.release.ID] == t && t.ending == nil {
+			v.say(ctx, t, conclude(t, now))
+		}
 	}
 }
 

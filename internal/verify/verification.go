@@ -46,6 +46,7 @@ type verification struct {
 	troubledAt   time.Time     // since when anything speaks against it
 	affectedBy   string        // who else may be the cause of what the past speaks against
 	waitFor      string        // of whom that is yet to be seen
+	peers        peers         // how the other workloads of the namespace do
 	crossedAt    time.Time     // when the judge first called it regressed, by the past alone
 	perSecond    float64       // requests before the rollout
 	quietest     time.Duration // the longest time without any before it

@@ -24,6 +24,8 @@ type Cluster interface {
 	Unfollow(release.ID)
 	// Observe tells how a followed rollout stands; false until its caches are filled.
 	Observe(release.ID) (release.Observation, bool)
+	// Peers names the workloads of a namespace, in order.
+	Peers(namespace string) []string
 }
 
 // Source counts requests. An error concerns one subject and changes no state:

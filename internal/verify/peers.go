@@ -1,0 +1,158 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/signal"
+)
+
+const (
+	// Of so many other workloads of the namespace that serve at least it is asked how
+	// they do; more are not asked.
+	leastPeers, maxPeers = 2, 12
+	// peersEvery is how often they are asked while only the past speaks against a
+	// release.
+	peersEvery = time.Minute
+	// peersBefore is how long before a rollout the trouble of all may have begun: what
+	// went before that is their past.
+	peersBefore = 12 * time.Minute
+)
+
+// peers are the other workloads of a release's namespace: whether they got worse at
+// the time at which it did (difference in differences).
+type peers struct {
+	asked     time.Time
+	serving   int
+	suffering []string
+}
+
+// excuse reports whether half of the peers or more suffer too: then what the past
+// says of the release is nobody's release's fault.
+func (p *peers) excuse() bool {
+	return len(p.suffering) >= leastPeers && 2*len(p.suffering) >= p.serving
+}
+
+// wantsPeers reports whether it is to be asked how others do: before a release is
+// called regressed by the past alone. What they once had in common stays an excuse.
+func (t *verification) wantsPeers(now time.Time) bool {
+	return t.assessment.Regressed && t.release.Previous != nil && t.mayBeOthers() && t.affectedBy == "" &&
+		!t.peers.excuse() && now.Sub(t.peers.asked) >= peersEvery
+}
+
+// peerSubjects are the peers as they are to be counted up to now, and over how long.
+// Those that are seen to call the workload would suffer of its faults.
+func (t *verification) peerSubjects(names []string, now time.Time) ([]signal.Subject, time.Duration) {
+	w := t.release.Workload
+	var out []signal.Subject
+	for _, name := range names {
+		calls := slices.ContainsFunc(t.calledBy, func(set string) bool {
+			return strings.HasPrefix(set, w.Namespace+"/"+name+"-")
+		})
+		if name == w.Name || calls || len(out) == maxPeers {
+			continue
+		}
+		out = append(out, signal.Subject{
+			ID: release.ID("peer:" + w.Namespace + "/" + name), Namespace: w.Namespace, Workload: name, StartedAt: now,
+		})
+	}
+	return out, now.Sub(t.release.StartedAt) + peersBefore + t.policy.History
+}
+
+// hearPeers judges each peer as if it had been released shortly before this release
+// was, alone: what it did until then is its past.
+func (t *verification) hearPeers(ctx context.Context, subjects []signal.Subject, results map[release.ID]signal.Result, now time.Time) {
+	t.peers = peers{asked: now}
+	split := t.release.StartedAt.Add(-peersBefore)
+	for _, s := range subjects {
+		res, ok := results[s.ID]
+		if ctx.Err() != nil || !ok || res.Err != nil {
+			continue // who cannot be read excuses nobody
+		}
+		v := newVerification(release.Release{
+			ID: s.ID, StartedAt: split, SeenAt: split, HistoryUntil: split,
+			Workload: release.Workload{Namespace: s.Namespace, Name: s.Workload}, Previous: &release.ReplicaSet{},
+		}, t.policy, t.tick)
+		cut := slices.IndexFunc(res.Readings, func(rd signal.Reading) bool { return rd.To.After(split) })
+		if cut < 0 {
+			continue
+		}
+		v.takeHistory(signal.Result{Readings: res.Readings[:cut]}, split)
+		var served int64
+		for _, rd := range res.Readings[cut:] {
+			rd = asRelease(rd)
+			if rd.Errors != nil {
+				served += rd.Errors.Release.Total
+			}
+			v.feed(rd)
+		}
+		if served == 0 || v.judge == nil {
+			continue
+		}
+		t.peers.serving++
+		if v.assessment.E >= suspectE {
+			t.peers.suffering = append(t.peers.suffering, s.Workload)
+		}
+	}
+}
+
+// asRelease is a reading of a whole workload as that of a release that is alone.
+func asRelease(rd signal.Reading) signal.Reading {
+	swap := func(p *signal.Pair) *signal.Pair {
+		if p == nil {
+			return nil
+		}
+		out := signal.Pair{Release: p.Stable}
+		for _, s := range p.Strata {
+			out.Strata = append(out.Strata, signal.Stratum{Route: s.Route, Release: s.Stable})
+		}
+		return &out
+	}
+	rd.Errors, rd.Callers, rd.Restarts = swap(rd.Errors), nil, nil
+	if l := rd.Latency; l != nil {
+		out := signal.LatencyPair{Release: l.Stable, Stable: signal.Histogram{Bounds: l.Stable.Bounds, Counts: make([]float64, len(l.Stable.Counts))}}
+		for _, s := range l.Strata {
+			out.Strata = append(out.Strata, signal.LatencyStratum{Route: s.Route, Release: s.Stable, Stable: make([]float64, len(s.Stable))})
+		}
+		rd.Latency = &out
+	}
+	rd.CallerLatency, rd.Quantities, rd.Custom = nil, nil, nil
+	return rd
+}
+
+// say is the excuse in words.
+func (p *peers) say() string {
+	return fmt.Sprintf("it does worse than before, and so do %d of the %d other workloads of its namespace that were asked: %s",
+		len(p.suffering), p.serving, release.OneLine(strings.Join(p.suffering, ", "), 200))
+}
+
+// askPeers asks how others do for the releases that the past alone is about to
+// convict. The source is read with no lock held.
+func (v *Verifier) askPeers(ctx context.Context, now time.Time, wanting []*verification) {
+	for _, t := range wanting {
+		v.mu.Lock()
+		names := slices.DeleteFunc(v.cluster.Peers(t.release.Workload.Namespace), func(name string) bool {
+			return v.releasing(t.release.Workload.Namespace, name)
+		})
+		subjects, length := t.peerSubjects(names, now)
+		v.mu.Unlock()
+		results := v.source.History(ctx, subjects, length)
+		v.mu.Lock()
+		t.hearPeers(ctx, subjects, results, now)
+		v.mu.Unlock()
+	}
+}
+
+// releasing reports whether a workload has a release that is watched; v.mu is held.
+func (v *Verifier) releasing(namespace, name string) bool {
+	for _, t := range v.live {
+		if t.release.Workload.Namespace == namespace && t.release.Workload.Name == name {
+			return true
+		}
+	}
+	return false
+}
