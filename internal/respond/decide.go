@@ -205,7 +205,7 @@ func (r *Responder) add(ctx context.Context, tx *store.Tx, a release.Action) err
 	if a.Kind == release.ActionRollback {
 		priority = 1
 	}
-	if _, err := r.client.InsertTx(ctx, tx.SQL(), actionArgs{Key: a.Key}, &river.InsertOpts{Priority: priority}); err != nil {
+	if _, err := r.client.InsertTx(ctx, tx.SQL(), actionArgs{Key: a.Key}, &river.InsertOpts{Priority: priority, Queue: r.store.Queue()}); err != nil {
 		return fmt.Errorf("enqueue action %s: %w", a.Key, err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
+	"github.com/watchtower-verify/watchtower/internal/store/storetest/postgres"
 )
 
 // victimEnv makes the test's binary a process that is to be killed: it holds
@@ -40,10 +41,10 @@ func (c timedCluster) Rollback(ctx context.Context, req release.RollbackRequest)
 }
 
 // begin starts a responder in real time.
-func begin(tb testing.TB, path string, deps Deps, reg prometheus.Registerer) (*Responder, *store.Store) {
+func begin(tb testing.TB, target string, deps Deps, reg prometheus.Registerer) (*Responder, *store.Store) {
 	tb.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	st, err := store.Open(context.Background(), path, quiet)
+	st, err := store.Open(context.Background(), target, quiet, store.ForCluster("lab"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -71,9 +72,14 @@ func condemn(tb testing.TB, r *Responder, rel release.Release) {
 }
 
 func TestAVerdictIsActedUponAtOnce(t *testing.T) {
+	t.Run("on SQLite", func(t *testing.T) { actedUponAtOnce(t, filepath.Join(t.TempDir(), "w.db")) })
+	t.Run("on PostgreSQL", func(t *testing.T) { actedUponAtOnce(t, postgres.Fresh(t)) })
+}
+
+func actedUponAtOnce(t *testing.T, target string) {
 	c := timedCluster{newCluster(), make(chan release.ID, 1)}
 	reg := prometheus.NewRegistry()
-	r, _ := begin(t, filepath.Join(t.TempDir(), "w.db"), Deps{Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, reg)
+	r, _ := begin(t, target, Deps{Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, reg)
 	var took []time.Duration
 	for n := range 20 {
 		name := string(rune('a' + n))

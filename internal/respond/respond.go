@@ -17,7 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riversqlite"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
@@ -105,8 +104,9 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 	river.AddWorker(jobs, &actionWorker{responder: r})
 	river.AddWorker(jobs, &restoreWorker{responder: r})
 	cfg := &river.Config{
+		ID:                          st.ClientID(),
 		Workers:                     jobs,
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}},
+		Queues:                      map[string]river.QueueConfig{st.Queue(): {MaxWorkers: workers}},
 		FetchCooldown:               fetchPause,
 		FetchPollInterval:           fetchEvery,
 		JobTimeout:                  jobTimeout,
@@ -115,11 +115,11 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 		MaxAttempts:                 maxJobAttempts,
 		RetryPolicy:                 retryPolicy{},
 		CompletedJobRetentionPeriod: time.Hour,
-		ReindexerIndexNames:         []string{}, // SQLite's need none
+		ReindexerIndexNames:         []string{}, // none grows enough to need it
 		Logger:                      slog.New(warnings{log.Handler()}),
 	}
 	tune(cfg)
-	client, err := river.NewClient(driver{riversqlite.New(st.DB()), r.bell}, cfg)
+	client, err := river.NewClient(driver{st.RiverDriver(), r.bell, st.Queue()}, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make the job queue: %w", err)
 	}

@@ -97,7 +97,7 @@ func (r *Responder) afterRollback(rec store.Record, target *release.ReplicaSet) 
 			return nil
 		}
 		args := restoreArgs{Release: a.Release, Workload: rec.Release.Workload, Target: *target, Since: now}
-		if _, err := r.client.InsertTx(ctx, tx.SQL(), args, &river.InsertOpts{Priority: 2}); err != nil {
+		if _, err := r.client.InsertTx(ctx, tx.SQL(), args, &river.InsertOpts{Priority: 2, Queue: r.store.Queue()}); err != nil {
 			return fmt.Errorf("enqueue the watch of %s: %w", target.Name, err)
 		}
 		return nil

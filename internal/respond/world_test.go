@@ -19,13 +19,14 @@ import (
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
+	"github.com/watchtower-verify/watchtower/internal/store/storetest/postgres"
 )
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(victimEnv); path != "" {
 		victim(path)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(postgres.Main{M: m})
 }
 
 // tester is what testing and rapid have in common.

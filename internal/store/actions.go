@@ -12,7 +12,7 @@ import (
 
 // InsertAction adds the action unless its key exists; inserted says which.
 func (t *Tx) InsertAction(a release.Action) (inserted bool, err error) {
-	res, err := t.tx.ExecContext(t.ctx, `
+	res, err := t.on.ExecContext(t.ctx, `
 		INSERT INTO actions (action_key, release_id, kind, state, detail, url, attempts, plan_json, created_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?) ON CONFLICT (action_key) DO NOTHING`,
 		a.Key, string(a.Release), string(a.Kind), string(a.State), a.Detail, a.URL, a.Attempts, millis(a.CreatedAt), millis(a.UpdatedAt))
@@ -26,7 +26,7 @@ func (t *Tx) InsertAction(a release.Action) (inserted bool, err error) {
 // that is pending or waiting. A settled action never changes: changed is false
 // then.
 func (t *Tx) UpdateAction(a release.Action) (changed bool, err error) {
-	res, err := t.tx.ExecContext(t.ctx, `
+	res, err := t.on.ExecContext(t.ctx, `
 		UPDATE actions SET state = ?, detail = ?, url = ?, attempts = ?, updated_at = ?
 		WHERE action_key = ? AND state IN ('pending', 'waiting')`,
 		string(a.State), a.Detail, a.URL, a.Attempts, millis(a.UpdatedAt), a.Key)
@@ -43,7 +43,7 @@ func (t *Tx) SavePlan(key string, plan any) error {
 	if err != nil {
 		return fmt.Errorf("encode the plan of action %s: %w", key, err)
 	}
-	res, err := t.tx.ExecContext(t.ctx, `UPDATE actions SET plan_json = ? WHERE action_key = ?`, string(body), key)
+	res, err := t.on.ExecContext(t.ctx, `UPDATE actions SET plan_json = ? WHERE action_key = ?`, string(body), key)
 	if err != nil {
 		return fmt.Errorf("save the plan of action %s: %w", key, err)
 	}
@@ -56,7 +56,7 @@ func (t *Tx) SavePlan(key string, plan any) error {
 // Plan reads what SavePlan kept into plan; found is false when there is none.
 func (s *Store) Plan(ctx context.Context, key string, plan any) (found bool, err error) {
 	var body string
-	err = s.db.QueryRowContext(ctx, `SELECT plan_json FROM actions WHERE action_key = ?`, key).Scan(&body)
+	err = s.on.QueryRowContext(ctx, `SELECT plan_json FROM actions WHERE action_key = ?`, key).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) || (err == nil && body == "") {
 		return false, nil
 	}
@@ -73,11 +73,11 @@ const selectActions = `SELECT action_key, release_id, kind, state, detail, url, 
 
 // Actions answers with the actions of a release in the order they were made.
 func (s *Store) Actions(ctx context.Context, id release.ID) ([]release.Action, error) {
-	return readActions(ctx, s.db, id)
+	return readActions(ctx, s.on, id)
 }
 
 // Actions is Store.Actions inside the transaction.
-func (t *Tx) Actions(id release.ID) ([]release.Action, error) { return readActions(t.ctx, t.tx, id) }
+func (t *Tx) Actions(id release.ID) ([]release.Action, error) { return readActions(t.ctx, t.on, id) }
 
 func readActions(ctx context.Context, q querier, id release.ID) ([]release.Action, error) {
 	rows, err := q.QueryContext(ctx, selectActions+`WHERE release_id = ? ORDER BY created_at, action_key`, string(id))
@@ -101,11 +101,11 @@ func readActions(ctx context.Context, q querier, id release.ID) ([]release.Actio
 
 // Action answers with one action, or CodeNotFound.
 func (s *Store) Action(ctx context.Context, key string) (release.Action, error) {
-	return readAction(ctx, s.db, key)
+	return readAction(ctx, s.on, key)
 }
 
 // Action is Store.Action inside the transaction.
-func (t *Tx) Action(key string) (release.Action, error) { return readAction(t.ctx, t.tx, key) }
+func (t *Tx) Action(key string) (release.Action, error) { return readAction(t.ctx, t.on, key) }
 
 func readAction(ctx context.Context, q querier, key string) (release.Action, error) {
 	a, err := scanAction(q.QueryRowContext(ctx, selectActions+`WHERE action_key = ?`, key))

@@ -36,7 +36,7 @@ func (t *Tx) InsertAlert(a Alert) (inserted bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	res, err := t.tx.ExecContext(t.ctx, `
+	res, err := t.on.ExecContext(t.ctx, `
 		INSERT INTO alerts (release_id, state, labels_json, annotations_json, generator_url, starts_at, posted_at, resolve_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (release_id) DO NOTHING`,
 		string(a.Release), string(a.State), labels, annotations, a.Alert.GeneratorURL, millis(a.Alert.StartsAt),
@@ -54,7 +54,7 @@ func (t *Tx) UpdateAlert(a Alert) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.tx.ExecContext(t.ctx, `
+	_, err = t.on.ExecContext(t.ctx, `
 		UPDATE alerts SET state = ?, annotations_json = ?, posted_at = ?, resolve_at = ? WHERE release_id = ?`,
 		string(a.State), annotations, nullMillis(a.PostedAt), nullMillis(a.ResolveAt), string(a.Release))
 	if err != nil {
@@ -65,7 +65,7 @@ func (t *Tx) UpdateAlert(a Alert) error {
 
 // Alert answers with the alert of a release; found is false when it has none.
 func (t *Tx) Alert(id release.ID) (a Alert, found bool, err error) {
-	as, err := readAlerts(t.ctx, t.tx, `WHERE release_id = ?`, string(id))
+	as, err := readAlerts(t.ctx, t.on, `WHERE release_id = ?`, string(id))
 	if err != nil || len(as) == 0 {
 		return Alert{}, false, err
 	}
@@ -75,7 +75,7 @@ func (t *Tx) Alert(id release.ID) (a Alert, found bool, err error) {
 // FiringAlerts answers with the alerts that Alertmanager must hear of again:
 // those that fire and those whose end it has not taken yet.
 func (s *Store) FiringAlerts(ctx context.Context) ([]Alert, error) {
-	return readAlerts(ctx, s.db, `WHERE state IN ('firing', 'resolving') ORDER BY starts_at, release_id`)
+	return readAlerts(ctx, s.on, `WHERE state IN ('firing', 'resolving') ORDER BY starts_at, release_id`)
 }
 
 func readAlerts(ctx context.Context, q querier, where string, args ...any) ([]Alert, error) {

@@ -11,7 +11,7 @@ import (
 // Audit adds a row. Its ID is given by the database; rows are never changed
 // or removed, which triggers in the database refuse.
 func (t *Tx) Audit(r release.AuditRow) error {
-	_, err := t.tx.ExecContext(t.ctx, `INSERT INTO audit (at, actor, release_id, what, outcome, why) VALUES (?, ?, ?, ?, ?, ?)`,
+	_, err := t.on.ExecContext(t.ctx, `INSERT INTO audit (at, actor, release_id, what, outcome, why) VALUES (?, ?, ?, ?, ?, ?)`,
 		millis(r.At), r.Actor, string(r.Release), r.What, r.Outcome, r.Why)
 	if err != nil {
 		return fmt.Errorf("add an audit row for release %s: %w", r.Release, err)
@@ -32,7 +32,7 @@ func (s *Store) Audit(ctx context.Context, id release.ID, limit int) ([]release.
 		query += ` LIMIT ?`
 		args = append(args, limit)
 	}
-	rows, err := s.db.QueryContext(ctx, query, args...)
+	rows, err := s.on.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit: %w", err)
 	}

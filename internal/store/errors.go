@@ -12,10 +12,29 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
-// openError says in words why the database at path cannot be used.
-func openError(path string, err error) error {
+// openError says in words why a database cannot be used.
+func openError(where string, err error) error {
 	code, why := explain(err)
-	return release.E(code, fmt.Sprintf("open the database %s: %s", path, why), err)
+	return release.E(code, fmt.Sprintf("open the database %s: %s", where, why), err)
+}
+
+// askError says in words why a database does not do what it is asked to.
+func askError(where string, err error) error {
+	code, why := explain(err)
+	if code == release.CodeInternal {
+		return err // its own words are all there is
+	}
+	return release.E(code, fmt.Sprintf("the database %s: %s", where, why), err)
+}
+
+// worded is askError for what comes of a caller's function, whose own errors
+// stay as they are.
+func worded(where string, err error) error {
+	var known *release.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return askError(where, err)
 }
 
 func explain(err error) (release.Code, string) {
@@ -24,6 +43,14 @@ func explain(err error) (release.Code, string) {
 		return release.CodeUnavailable, "another Watchtower has it open; stop that one first, or give each a file of its own"
 	case errors.Is(err, errNewerSchema):
 		return release.CodeInvalid, "this Watchtower is too old for it; run the newer version again, or restore a backup made before the upgrade"
+	case errors.Is(err, errOlderSchema):
+		return release.CodeInvalid, "its schema must be brought up to date first: run `watchtower store migrate`, or let Watchtower do it (store.migrate: auto)"
+	case errors.Is(err, errBadURL):
+		return release.CodeInvalid, "write its URL as postgres://user@host:5432/database"
+	case errors.Is(err, errPasswordFile):
+		return release.CodeInvalid, "check store.password_file"
+	case isPostgres(err):
+		return explainPostgres(err)
 	case errors.Is(err, fs.ErrNotExist):
 		return release.CodeInvalid, "its directory does not exist"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

@@ -40,7 +40,7 @@ func (t *Tx) SaveRelease(r release.Release, p release.Policy) error {
 	if err != nil {
 		return fmt.Errorf("encode the policy of release %s: %w", r.ID, err)
 	}
-	_, err = t.tx.ExecContext(t.ctx, `
+	_, err = t.on.ExecContext(t.ctx, `
 		INSERT INTO releases (id, cluster, namespace, workload, workload_uid, replicaset_uid, seen_at, release_json, policy_json)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET release_json = excluded.release_json, policy_json = excluded.policy_json`,
@@ -58,11 +58,11 @@ const selectRecords = `
 
 // Release answers with the whole record, curves included, or CodeNotFound.
 func (s *Store) Release(ctx context.Context, id release.ID) (Record, error) {
-	return readRelease(ctx, s.db, id)
+	return readRelease(ctx, s.on, id)
 }
 
 // Release is Store.Release inside the transaction.
-func (t *Tx) Release(id release.ID) (Record, error) { return readRelease(t.ctx, t.tx, id) }
+func (t *Tx) Release(id release.ID) (Record, error) { return readRelease(t.ctx, t.on, id) }
 
 func readRelease(ctx context.Context, q querier, id release.ID) (Record, error) {
 	rec, err := scanRecord(q.QueryRowContext(ctx, selectRecords+`WHERE r.id = ?`, string(id)))
@@ -119,7 +119,7 @@ func (s *Store) Live(ctx context.Context, cluster string) ([]Record, error) {
 }
 
 func (s *Store) records(ctx context.Context, query string, args ...any) ([]Record, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
+	rows, err := s.on.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list releases: %w", err)
 	}
@@ -138,7 +138,7 @@ func (s *Store) records(ctx context.Context, query string, args ...any) ([]Recor
 		return nil, fmt.Errorf("list releases: %w", err)
 	}
 	rows.Close() // the next query needs the connection
-	evidence, err := readEvidence(ctx, s.db, ids, false)
+	evidence, err := readEvidence(ctx, s.on, ids, false)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (s *Store) records(ctx context.Context, query string, args ...any) ([]Recor
 // Judged answers with the last verdict of every release of a workload, by the
 // UID of its ReplicaSet.
 func (s *Store) Judged(ctx context.Context, cluster, workloadUID string) (map[string]release.VerdictKind, error) {
-	rows, err := s.db.QueryContext(ctx, `
+	rows, err := s.on.QueryContext(ctx, `
 		SELECT r.replicaset_uid, v.kind FROM releases r JOIN verdicts v ON v.release_id = r.id
 		WHERE r.cluster = ? AND r.workload_uid = ?`, cluster, workloadUID)
 	if err != nil {

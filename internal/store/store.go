@@ -1,7 +1,8 @@
 // Package store keeps what cannot be measured again: releases, verdicts, the
 // summaries of their evidence, actions, firing alerts and the audit. It is one
-// SQLite file with one connection, which River's jobs share, so that a verdict
-// and the jobs it causes are one transaction.
+// SQLite file, for one Watchtower, or a PostgreSQL database, for any number of
+// replicas and clusters. River's jobs are in the same database, so that a
+// verdict and the jobs it causes are one transaction.
 //
 // Never hold a transaction over network I/O: everything else waits for it.
 package store
@@ -10,73 +11,89 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
-	"net/url"
+	"strings"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver, by the name "sqlite"
 )
 
-// Store is an open database. It is safe for concurrent use; everything runs
-// one after the other on its single connection.
+// Store is an open database. It is safe for concurrent use. With SQLite
+// everything runs one after the other on a single connection.
 type Store struct {
-	db   *sql.DB
-	lock *fileLock
-	log  *slog.Logger
+	db      *sql.DB
+	on      session // the database, asked in its dialect
+	lock    *fileLock
+	log     *slog.Logger
+	where   string // what errors call the database; without its password
+	options options
 }
 
-// Open opens the database at path, makes it if it does not exist and brings
-// its schema up to date. Errors are *release.Error: CodeUnavailable when
-// another Watchtower holds the file or it cannot be written, CodeInvalid when
-// it is no database or was written by a newer Watchtower.
-func Open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
-	lock, err := acquireLock(path + ".lock")
-	if err != nil {
-		return nil, openError(path, err)
+type options struct {
+	cluster        string
+	passwordFile   string
+	maxConnections int
+	manual         bool
+}
+
+// Option is a choice of Open.
+type Option func(*options)
+
+// ForCluster has the store keep to one cluster of those that share a database:
+// what is listed, which alerts fire, which jobs run, whose audit is written.
+// Without it there is no distinction.
+func ForCluster(name string) Option { return func(o *options) { o.cluster = name } }
+
+// PasswordFile names the file that holds PostgreSQL's password. It is read
+// anew for each connection.
+func PasswordFile(path string) Option { return func(o *options) { o.passwordFile = path } }
+
+// MaxConnections bounds the connections to PostgreSQL.
+func MaxConnections(n int) Option { return func(o *options) { o.maxConnections = n } }
+
+// Manual has Open refuse a database whose schema is older, instead of bringing
+// it up to date. One that has no schema at all is older, too.
+func Manual() Option { return func(o *options) { o.manual = true } }
+
+// Open opens a database and brings its schema up to date. The target is the
+// path of a SQLite file, which is made when missing, or the URL of a
+// PostgreSQL database (postgres://…). Errors are *release.Error:
+// CodeUnavailable when another Watchtower holds the file, the disk or the
+// server cannot be used; CodeInvalid when it is no database, or its schema is
+// of a newer version, or of an older one and Manual was given.
+func Open(ctx context.Context, target string, log *slog.Logger, opts ...Option) (*Store, error) {
+	s := &Store{log: log, where: target, options: options{maxConnections: defaultMaxConnections}}
+	for _, o := range opts {
+		o(&s.options)
 	}
-	db, err := sql.Open("sqlite", dataSource(path, nil))
-	if err != nil {
-		lock.release()
-		return nil, openError(path, err)
+	open := s.openSQLite
+	if IsPostgres(target) {
+		open = s.openPostgres
 	}
-	// One connection: SQLite has one writer, and with a pool a read could
-	// otherwise fail as busy while River writes.
-	db.SetMaxOpenConns(1)
-	db.SetMaxIdleConns(1)
-	s := &Store{db: db, lock: lock, log: log}
-	if err := s.migrate(ctx, log); err != nil {
+	if err := open(ctx, target); err != nil {
+		return nil, openError(s.where, err)
+	}
+	if err := s.migrate(ctx); err != nil {
 		s.Close()
-		return nil, openError(path, err)
+		return nil, openError(s.where, err)
 	}
 	return s, nil
 }
 
-// dataSource is the driver's name of the file with the pragmas every
-// connection needs.
-func dataSource(path string, extra url.Values) string {
-	q := url.Values{
-		"_txlock": {"immediate"},
-		"_pragma": {
-			"busy_timeout(5000)",
-			"journal_mode(WAL)",
-			"foreign_keys(1)",
-			// A commit survives a power cut: an action must not be forgotten after
-			// its effect.
-			"synchronous(FULL)",
-			"cache_size(-1024)", // KiB
-			"journal_size_limit(8388608)",
-		},
-	}
-	for k, v := range extra {
-		q[k] = v
-	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+// IsPostgres reports whether a target of Open is the URL of a PostgreSQL
+// database.
+func IsPostgres(target string) bool {
+	return strings.HasPrefix(target, "postgres://") || strings.HasPrefix(target, "postgresql://")
 }
+
+// Postgres reports whether the database is PostgreSQL.
+func (s *Store) Postgres() bool { return s.on.dialect == onPostgres }
 
 // Close closes the database. Jobs that use it must have stopped.
 func (s *Store) Close() error {
 	err := s.db.Close()
-	s.lock.release()
+	if s.lock != nil {
+		s.lock.release()
+	}
 	if err != nil {
 		return fmt.Errorf("close the database: %w", err)
 	}
@@ -86,26 +103,21 @@ func (s *Store) Close() error {
 // DB is the connection, for River. Its transactions are those of Write.
 func (s *Store) DB() *sql.DB { return s.db }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers: CodeUnavailable in words when not.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
 	if err := s.db.QueryRowContext(ctx, `SELECT 1`).Scan(&one); err != nil {
-		return fmt.Errorf("ask the database: %w", err)
+		return askError(s.where, err)
 	}
 	return nil
 }
 
-// querier is what a transaction and the database have in common.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // Tx is one transaction of Write.
 type Tx struct {
-	ctx context.Context //nolint:containedctx // a Tx lives no longer than the call that made it
-	tx  *sql.Tx
+	ctx   context.Context //nolint:containedctx // a Tx lives no longer than the call that made it
+	tx    *sql.Tx
+	on    session
+	store *Store
 }
 
 // SQL is the transaction itself, to insert River jobs with.
@@ -113,20 +125,48 @@ func (t *Tx) SQL() *sql.Tx { return t.tx }
 
 // Write runs f in one transaction, which is committed when f returns nil and
 // leaves nothing behind otherwise. Inside f use only the Tx: the Store's own
-// methods would wait for the connection that f holds.
+// methods would wait for the connection that f holds. Transactions of one
+// cluster run one after the other, whichever replica they are of. When the
+// database is lost before the commit, f may run again.
 func (s *Store) Write(ctx context.Context, f func(tx *Tx) error) error {
+	return s.again(ctx, func() (retry bool, err error) { return s.write(ctx, f) })
+}
+
+func (s *Store) write(ctx context.Context, f func(tx *Tx) error) (retry bool, err error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin a transaction: %w", err)
+		return true, askError(s.where, fmt.Errorf("begin a transaction: %w", err))
 	}
 	defer func() { _ = tx.Rollback() }() // no effect after Commit
-	if err := f(&Tx{ctx: ctx, tx: tx}); err != nil {
-		return err
+	t := &Tx{ctx: ctx, tx: tx, on: session{on: tx, dialect: s.on.dialect}, store: s}
+	if err := t.oneAtATime(); err != nil {
+		return true, askError(s.where, fmt.Errorf("wait for other writers: %w", err))
+	}
+	if err := f(t); err != nil {
+		return true, worded(s.where, err)
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit a transaction: %w", err)
+		// It may have been committed nevertheless: the caller must look.
+		return false, askError(s.where, fmt.Errorf("commit a transaction: %w", err))
 	}
-	return nil
+	return false, nil
+}
+
+// oneAtATime waits for other writers of the cluster, as SQLite would: what a
+// transaction read stays true until its commit.
+func (t *Tx) oneAtATime() error {
+	if t.on.dialect != onPostgres {
+		return nil // its transactions take the file's one write lock as they begin
+	}
+	_, err := t.on.ExecContext(t.ctx, `SELECT pg_advisory_xact_lock(?)`, lockID("write", t.store.options.cluster))
+	return err
+}
+
+// lockID is the key of an advisory lock of PostgreSQL.
+func lockID(what, cluster string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("watchtower\x00" + what + "\x00" + cluster)) // never fails
+	return int64(h.Sum64())                                            //nolint:gosec // any 64 bits will do
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -16,17 +16,19 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
 	"github.com/watchtower-verify/watchtower/internal/store/storetest"
+	"github.com/watchtower-verify/watchtower/internal/store/storetest/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main{M: m}) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-type file struct{ path string }
+// database is a file or a URL.
+type database struct{ target string }
 
-func (f file) Open(t *testing.T) *store.Store {
+func (d database) Open(t *testing.T) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), f.path, quiet)
+	s, err := store.Open(t.Context(), d.target, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,15 +36,19 @@ func (f file) Open(t *testing.T) *store.Store {
 }
 
 func freshFile(t *testing.T) storetest.Database {
-	return file{filepath.Join(t.TempDir(), "watch tower?#%.db")}
+	return database{filepath.Join(t.TempDir(), "watch tower?#%.db")}
 }
 
+func freshDatabase(t *testing.T) storetest.Database { return database{postgres.Fresh(t)} }
+
 func TestSQLite(t *testing.T) { storetest.Run(t, freshFile) }
+
+func TestPostgreSQL(t *testing.T) { storetest.Run(t, freshDatabase) }
 
 func TestOpenRefusesInWords(t *testing.T) {
 	newer := func(table, column string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
-			s := file{path}.Open(t)
+			s := database{path}.Open(t)
 			defer s.Close()
 			insert := `INSERT INTO river_migration (line, version) VALUES ('main', 9999)`
 			if table == "goose_db_version" {
@@ -70,7 +76,7 @@ func TestOpenRefusesInWords(t *testing.T) {
 			}
 		}, release.CodeInvalid, "is it a directory?"},
 		{"a file another Watchtower has open", func(t *testing.T, path string) {
-			s := file{path}.Open(t)
+			s := database{path}.Open(t)
 			t.Cleanup(func() { s.Close() })
 		}, release.CodeUnavailable, "another Watchtower has it open"},
 		{"a database of a newer schema", newer("goose_db_version", "version_id"), release.CodeInvalid, "too old"},
@@ -81,7 +87,7 @@ func TestOpenRefusesInWords(t *testing.T) {
 			}
 		}, release.CodeInvalid, "directory does not exist"},
 		{"a file that ends in the middle", func(t *testing.T, path string) {
-			s := file{path}.Open(t)
+			s := database{path}.Open(t)
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +128,7 @@ func TestAStoreThatFailedToOpenLeavesNoLock(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	file{path}.Open(t).Close()
+	database{path}.Open(t).Close()
 }
 
 func TestWritersAndReadersAtOnceDoNotFail(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 // final: Pending and false while there is none.
 func (t *Tx) Standing(id release.ID) (kind release.VerdictKind, final bool, err error) {
 	var k string
-	err = t.tx.QueryRowContext(t.ctx, `SELECT kind, final FROM verdicts WHERE release_id = ?`, string(id)).Scan(&k, &final)
+	err = t.on.QueryRowContext(t.ctx, `SELECT kind, final FROM verdicts WHERE release_id = ?`, string(id)).Scan(&k, &final)
 	if errors.Is(err, sql.ErrNoRows) {
 		return release.Pending, false, nil
 	}
@@ -37,7 +37,7 @@ func (t *Tx) SaveVerdict(v release.Verdict) error {
 	if err != nil {
 		return fmt.Errorf("encode the verdict of release %s: %w", v.Release, err)
 	}
-	_, err = t.tx.ExecContext(t.ctx, `
+	_, err = t.on.ExecContext(t.ctx, `
 		INSERT INTO verdicts (release_id, kind, final, updated_at, verdict_json) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (release_id) DO UPDATE SET kind = excluded.kind, final = excluded.final,
 			updated_at = excluded.updated_at, verdict_json = excluded.verdict_json`,
@@ -45,7 +45,7 @@ func (t *Tx) SaveVerdict(v release.Verdict) error {
 	if err != nil {
 		return fmt.Errorf("save the verdict of release %s: %w", v.Release, err)
 	}
-	if _, err := t.tx.ExecContext(t.ctx, `DELETE FROM evidence WHERE release_id = ?`, string(v.Release)); err != nil {
+	if _, err := t.on.ExecContext(t.ctx, `DELETE FROM evidence WHERE release_id = ?`, string(v.Release)); err != nil {
 		return fmt.Errorf("replace the evidence of release %s: %w", v.Release, err)
 	}
 	for i, e := range v.Evidence {
@@ -67,7 +67,7 @@ func (t *Tx) saveEvidence(id release.ID, position int, e release.Evidence) error
 	if err != nil {
 		return fmt.Errorf("encode the evidence of %s of release %s: %w", e.Signal, id, err)
 	}
-	_, err = t.tx.ExecContext(t.ctx, `INSERT INTO evidence (release_id, position, evidence_json, curve_json) VALUES (?, ?, ?, ?)`,
+	_, err = t.on.ExecContext(t.ctx, `INSERT INTO evidence (release_id, position, evidence_json, curve_json) VALUES (?, ?, ?, ?)`,
 		string(id), position, string(body), string(curve))
 	if err != nil {
 		return fmt.Errorf("save the evidence of %s of release %s: %w", e.Signal, id, err)

@@ -397,11 +397,11 @@ func longCurve(t *testing.T, d Database) {
 func reclaim(t *testing.T, d Database) {
 	s := d.Open(t)
 	for _, state := range []string{"running", "available"} {
-		_, err := s.DB().ExecContext(t.Context(), `INSERT INTO river_job (kind, state, max_attempts) VALUES ('x', '`+state+`', 5)`)
+		_, err := s.DB().ExecContext(t.Context(), `INSERT INTO river_job (kind, args, state, max_attempts) VALUES ('x', '{}', '`+state+`', 5)`)
 		must(t, err)
 	}
 	_, err := s.DB().ExecContext(context.Background(),
-		`INSERT INTO river_leader (elected_at, expires_at, leader_id) VALUES ('2026-01-01', '2099-01-01', 'the dead')`)
+		`INSERT INTO river_leader (elected_at, expires_at, leader_id) VALUES ('2026-01-01', '2099-01-01', '`+s.ClientID()+`')`)
 	must(t, err)
 	closeStore(t, s)
 	s = d.Open(t)
