@@ -43,17 +43,6 @@ type Action struct {
 // ActionKey is the key of a release's only action of a kind.
 func ActionKey(id ID, kind ActionKind) string { return string(id) + "/" + string(kind) }
 
-// AuditRow records a decision or a refusal and why. Rows are only ever added.
-type AuditRow struct {
-	ID      int64     `json:"id"`
-	At      time.Time `json:"at"`
-	Actor   string    `json:"actor"` // "watchtower", a person, a token's name
-	Release ID        `json:"release,omitempty"`
-	What    string    `json:"what"` // release_seen, verdict, rollback, refusal, …
-	Outcome string    `json:"outcome"`
-	Why     string    `json:"why"`
-}
-
 // RollbackRequest asks for a workload to be put back, fenced by what was true
 // when the verdict fell: the same Deployment (its UID) with the pod template of
 // From. How often it was scaled since does not matter.

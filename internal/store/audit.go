@@ -2,37 +2,104 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
-// Audit adds a row. Its ID is given by the database; rows are never changed
-// or removed, which triggers in the database refuse.
+// Audit adds a row to the end of the cluster's chain. Its ID, cluster and
+// hashes are given here; so is the digest of its evidence, when the verdict of
+// its release was saved in the same transaction. Rows are never changed, which
+// triggers in the database refuse, and removed by PruneAudit only.
 func (t *Tx) Audit(r release.AuditRow) error {
-	_, err := t.on.ExecContext(t.ctx, `INSERT INTO audit (at, actor, release_id, what, outcome, why) VALUES (?, ?, ?, ?, ?, ?)`,
-		millis(r.At), r.Actor, string(r.Release), r.What, r.Outcome, r.Why)
-	if err != nil {
+	if err := t.audit(r); err != nil {
 		return fmt.Errorf("add an audit row for release %s: %w", r.Release, err)
 	}
 	return nil
 }
 
-// Audit answers with the last limit rows of a release, or of all with an empty
-// id, oldest first; all of them when limit is 0.
+func (t *Tx) audit(r release.AuditRow) error {
+	head, _, err := readHead(t.ctx, t.on, t.store.options.cluster)
+	if err != nil {
+		return err
+	}
+	r.ID, r.Cluster, r.Previous = head.ID+1, t.store.options.cluster, head.Hash
+	if r.Evidence == "" {
+		r.Evidence = t.evidence[r.Release]
+	}
+	// What is hashed is what will be read back.
+	for _, s := range []*string{&r.Actor, &r.What, &r.Outcome, &r.Why, &r.Evidence} {
+		*s = storableText(*s)
+	}
+	r.Hash = r.Digest()
+	if err := insertAudit(t.ctx, t.on, r); err != nil {
+		return err
+	}
+	_, err = t.on.ExecContext(t.ctx, `
+		INSERT INTO audit_heads (cluster, seq, hash, base_seq, base_hash) VALUES (?, ?, ?, 0, '')
+		ON CONFLICT (cluster) DO UPDATE SET seq = excluded.seq, hash = excluded.hash`, r.Cluster, r.ID, r.Hash)
+	return err
+}
+
+func insertAudit(ctx context.Context, q querier, r release.AuditRow) error {
+	_, err := q.ExecContext(ctx, `
+		INSERT INTO audit (cluster, seq, at, actor, release_id, what, outcome, why, evidence, previous, hash)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Cluster, r.ID, millis(r.At), r.Actor, string(r.Release), r.What, r.Outcome, r.Why, r.Evidence, r.Previous, r.Hash)
+	return err
+}
+
+// readHead answers with where the chain of a cluster ends and what of its
+// beginning was removed; both are zero when there is none.
+func readHead(ctx context.Context, q querier, cluster string) (head, base release.AuditMark, err error) {
+	err = q.QueryRowContext(ctx, `SELECT seq, hash, base_seq, base_hash FROM audit_heads WHERE cluster = ?`, cluster).
+		Scan(&head.ID, &head.Hash, &base.ID, &base.Hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return head, base, err
+}
+
+const selectAudit = `SELECT cluster, seq, at, actor, release_id, what, outcome, why, evidence, previous, hash FROM audit `
+
+// Audit answers with the last limit rows of a release, or of the cluster with
+// an empty id, oldest first; all of them when limit is 0.
 func (s *Store) Audit(ctx context.Context, id release.ID, limit int) ([]release.AuditRow, error) {
-	query, args := `SELECT id, at, actor, release_id, what, outcome, why FROM audit `, []any{}
+	query, args := selectAudit+`WHERE cluster = ? `, []any{s.options.cluster}
 	if id != "" {
-		query += `WHERE release_id = ? `
+		query += `AND release_id = ? `
 		args = append(args, string(id))
 	}
-	query += `ORDER BY id DESC`
+	query += `ORDER BY seq DESC`
 	if limit > 0 {
 		query += ` LIMIT ?`
 		args = append(args, limit)
 	}
-	rows, err := s.on.QueryContext(ctx, query, args...)
+	out, err := readAudit(ctx, s.on, query, args...)
+	slices.Reverse(out)
+	return out, err
+}
+
+// AuditAfter answers with up to limit rows of the cluster's chain after one,
+// in their order.
+func (s *Store) AuditAfter(ctx context.Context, after int64, limit int) ([]release.AuditRow, error) {
+	return readAudit(ctx, s.on, selectAudit+`WHERE cluster = ? AND seq > ? ORDER BY seq LIMIT ?`, s.options.cluster, after, limit)
+}
+
+// AuditMarks answers with the head of the cluster's chain, and with its base:
+// the last row that was removed, zero when all are there.
+func (s *Store) AuditMarks(ctx context.Context) (head, base release.AuditMark, err error) {
+	if head, base, err = readHead(ctx, s.on, s.options.cluster); err != nil {
+		return head, base, fmt.Errorf("read the head of the audit: %w", err)
+	}
+	return head, base, nil
+}
+
+func readAudit(ctx context.Context, q querier, query string, args ...any) ([]release.AuditRow, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit: %w", err)
 	}
@@ -42,7 +109,7 @@ func (s *Store) Audit(ctx context.Context, id release.ID, limit int) ([]release.
 		var r release.AuditRow
 		var at int64
 		var rel string
-		if err := rows.Scan(&r.ID, &at, &r.Actor, &rel, &r.What, &r.Outcome, &r.Why); err != nil {
+		if err := rows.Scan(&r.Cluster, &r.ID, &at, &r.Actor, &rel, &r.What, &r.Outcome, &r.Why, &r.Evidence, &r.Previous, &r.Hash); err != nil {
 			return nil, fmt.Errorf("read the audit: %w", err)
 		}
 		r.At, r.Release = fromMillis(at), release.ID(rel)
@@ -51,6 +118,82 @@ func (s *Store) Audit(ctx context.Context, id release.ID, limit int) ([]release.
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read the audit: %w", err)
 	}
-	slices.Reverse(out)
 	return out, nil
+}
+
+// auditPage is how many rows are read at once, so that nothing waits long for
+// SQLite's one connection.
+const auditPage = 1000
+
+// VerifyAudit checks the whole chain of the cluster, and that the evidence of
+// every release judged regressed is what the audit says it was. Anchors are
+// marks that were kept elsewhere. It answers with how many rows there are.
+func (s *Store) VerifyAudit(ctx context.Context, anchors ...release.AuditMark) (rows int64, faults []release.AuditFault, err error) {
+	head, base, err := s.AuditMarks(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	chain := release.NewAuditChain(base, anchors...)
+	var changed []release.AuditFault
+	for after := base.ID; ; {
+		page, err := s.AuditAfter(ctx, after, auditPage)
+		if err != nil {
+			return 0, nil, err
+		}
+		for _, r := range page {
+			if r.ID > head.ID { // added since
+				return chain.Rows(), append(chain.End(head), changed...), nil
+			}
+			chain.Add(r)
+			fault, err := s.verifyEvidence(ctx, r)
+			if err != nil {
+				return 0, nil, err
+			}
+			changed = append(changed, fault...)
+		}
+		if len(page) < auditPage {
+			return chain.Rows(), append(chain.End(head), changed...), nil
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+// verifyEvidence compares what a row says of its evidence with what is stored.
+// Only a verdict that is regressed and final stays as it is.
+func (s *Store) verifyEvidence(ctx context.Context, r release.AuditRow) ([]release.AuditFault, error) {
+	if r.Evidence == "" || r.What != "verdict" || r.Outcome != string(release.Regressed)+", final" {
+		return nil, nil
+	}
+	digest, err := storedDigest(ctx, s.on, r.Release)
+	if err != nil || digest == "" || digest == r.Evidence { // "": removed by retention
+		return nil, err
+	}
+	return []release.AuditFault{{ID: r.ID, Why: "the verdict or the evidence of release " + string(r.Release) + " was changed after it"}}, nil
+}
+
+// storedDigest is the digest of a release's verdict and evidence, without
+// curves, as they are stored; "" when there is none.
+func storedDigest(ctx context.Context, q querier, id release.ID) (string, error) {
+	var verdict string
+	err := q.QueryRowContext(ctx, `SELECT verdict_json FROM verdicts WHERE release_id = ?`, string(id)).Scan(&verdict)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the verdict of release %s: %w", id, err)
+	}
+	rows, err := q.QueryContext(ctx, `SELECT evidence_json FROM evidence WHERE release_id = ? ORDER BY position`, string(id))
+	if err != nil {
+		return "", fmt.Errorf("read the evidence of release %s: %w", id, err)
+	}
+	defer rows.Close()
+	texts := []string{verdict}
+	for rows.Next() {
+		var body string
+		if err := rows.Scan(&body); err != nil {
+			return "", fmt.Errorf("read the evidence of release %s: %w", id, err)
+		}
+		texts = append(texts, body)
+	}
+	return release.Digest(texts...), rows.Err()
 }

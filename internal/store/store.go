@@ -15,6 +15,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
 // Store is an open database. It is safe for concurrent use. With SQLite
@@ -118,6 +120,8 @@ type Tx struct {
 	tx    *sql.Tx
 	on    session
 	store *Store
+	// evidence are the digests of the verdicts saved in it, for its audit rows.
+	evidence map[release.ID]string
 }
 
 // SQL is the transaction itself, to insert River jobs with.
@@ -138,7 +142,7 @@ func (s *Store) write(ctx context.Context, f func(tx *Tx) error) (retry bool, er
 		return true, askError(s.where, fmt.Errorf("begin a transaction: %w", err))
 	}
 	defer func() { _ = tx.Rollback() }() // no effect after Commit
-	t := &Tx{ctx: ctx, tx: tx, on: session{on: tx, dialect: s.on.dialect}, store: s}
+	t := &Tx{ctx: ctx, tx: tx, on: session{on: tx, dialect: s.on.dialect}, store: s, evidence: make(map[release.ID]string)}
 	if err := t.oneAtATime(); err != nil {
 		return true, askError(s.where, fmt.Errorf("wait for other writers: %w", err))
 	}

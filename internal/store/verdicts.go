@@ -53,7 +53,8 @@ func (t *Tx) SaveVerdict(v release.Verdict) error {
 			return err
 		}
 	}
-	return nil
+	t.evidence[v.Release], err = storedDigest(t.ctx, t.on, v.Release)
+	return err
 }
 
 func (t *Tx) saveEvidence(id release.ID, position int, e release.Evidence) error {
