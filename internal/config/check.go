@@ -32,9 +32,8 @@ func (k *checker) check() {
 	k.listen()
 	k.url("external_url", c.ExternalURL)
 	k.between("tick", c.Tick, time.Second, 5*time.Minute)
-	if c.Store.Path == "" {
-		k.at("store.path", "the file of the store is missing: name one, such as watchtower.db")
-	}
+	k.store()
+	k.replicas()
 	for i, ns := range c.Kubernetes.Namespaces {
 		if !dnsLabel.MatchString(ns) {
 			k.at(fmt.Sprintf("kubernetes.namespaces[%d]", i), "%q is no name of a namespace: give exact names, no patterns", ns)
@@ -52,6 +51,7 @@ func (k *checker) check() {
 var (
 	clusterName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 	dnsLabel    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	objectName  = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
 	headerName  = regexp.MustCompile(`^[A-Za-z0-9!#$%&'*+.^_|~-]+$`)
 	secretName  = regexp.MustCompile(`(?i)authorization|cookie|token|secret|password|api-?key`)
 	repoName    = regexp.MustCompile(`^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$`)

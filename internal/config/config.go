@@ -23,6 +23,8 @@ type Config struct {
 	Tick time.Duration `yaml:"tick"`
 	// Where releases, verdicts and actions are kept.
 	Store Store `yaml:"store"`
+	// Which of several replicas watches and judges. Only with PostgreSQL.
+	Replicas *Replicas `yaml:"replicas"`
 	// The cluster that is watched.
 	Kubernetes Kubernetes `yaml:"kubernetes"`
 	// Where the measurements come from.
@@ -39,12 +41,6 @@ type Config struct {
 	Policy Patch `yaml:"policy"`
 	// What differs for some workloads. All that match count, later ones over earlier ones.
 	Overrides []Override `yaml:"overrides"`
-}
-
-// Store says where the state is kept.
-type Store struct {
-	// SQLite file. It is made when missing.
-	Path string `yaml:"path"`
 }
 
 // Kubernetes says which cluster is watched.
@@ -176,7 +172,7 @@ func defaults() *Config {
 		Cluster:    "default",
 		Listen:     "127.0.0.1:9477",
 		Tick:       10 * time.Second,
-		Store:      Store{Path: "watchtower.db"},
+		Store:      defaultStore(),
 		Prometheus: defaultPrometheus(),
 		Registry:   Registry{Timeout: 10 * time.Second},
 	}

@@ -57,7 +57,7 @@ func TestTheLeastFileGetsTheDefaults(t *testing.T) {
 		Listen:      "127.0.0.1:9477",
 		ExternalURL: "http://127.0.0.1:9477",
 		Tick:        10 * time.Second,
-		Store:       Store{Path: "/etc/watchtower/watchtower.db"},
+		Store:       storeAt("/etc/watchtower/watchtower.db"),
 		Prometheus: Prometheus{
 			Kind: "prometheus", URL: "http://127.0.0.1:9090", Timeout: 10 * time.Second, Concurrency: 4, Lag: time.Second,
 			MaxQueryBytes: 65536, MaxSamples: 10_000_000,
@@ -108,7 +108,7 @@ overrides:
 `)
 	want := &Config{
 		Cluster: "lab-1", Listen: ":8080", ExternalURL: "https://watchtower.example.com/w", Tick: 5 * time.Second,
-		Store:      Store{Path: "/var/lib/watchtower/w.db"},
+		Store:      storeAt("/var/lib/watchtower/w.db"),
 		Kubernetes: Kubernetes{Kubeconfig: "/etc/watchtower/kube.conf", Namespaces: []string{"shop", "pay"}},
 		Prometheus: Prometheus{
 			Kind: "prometheus", URL: "https://prometheus.example.com/prom", Basic: &Basic{"me", "/etc/watchtower/secrets/pw"},
@@ -157,7 +157,7 @@ func TestFaultsAreToldWithPlaceAndWayOut(t *testing.T) {
 		"so does a section without the key":    {"tick: 5s\nprometheus:\n  timeout: 5s\n", []string{"2:1: prometheus.url: the URL of Prometheus is missing"}},
 		"an unknown key with a near one":       {least + "clustr: x\n", []string{"2:1: clustr is no known key: did you mean cluster?"}},
 		"an unknown key with - for _":          {least + "external-url: http://x\n", []string{"2:1: external-url is no known key: did you mean external_url?"}},
-		"an unknown key near none":             {least + "store: {dsn: x}\n", []string{"2:9: store.dsn is no known key: known are path"}},
+		"an unknown key near none":             {least + "store: {dsn: x}\n", []string{"2:9: store.dsn is no known key: known are "}},
 		"a key of another place":               {least + "observe: 5m\n", []string{"2:1: observe is no known key: known are cluster, listen"}},
 		"a key given twice":                    {least + "tick: 5s\ntick: 6s\n", []string{"3:1: tick is given twice, first in line 2: keep one"}},
 		"a section given twice":                {least + least, []string{"2:1: prometheus is given twice, first in line 1"}},

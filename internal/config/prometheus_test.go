@@ -170,6 +170,7 @@ forge: {kind: gitea, url: http://h, token_file: e}
 `)
 	c.Prometheus.Basic = &Basic{PasswordFile: "f"}
 	c.Catalogue = "k"
+	c.Store.URLFile, c.Store.PasswordFile = "l", "m"
 	c.locate("/x")
 	var walk func(path string, v reflect.Value)
 	n := 0
@@ -199,7 +200,7 @@ forge: {kind: gitea, url: http://h, token_file: e}
 		}
 	}
 	walk("", reflect.ValueOf(c).Elem())
-	if n != 11 {
+	if n != 13 {
 		t.Errorf("%d file paths seen", n)
 	}
 }
