@@ -39,8 +39,12 @@ func short(name string) string {
 // finish because it died, and ends that process's leadership over River's
 // maintenance. Call it before River's client starts and only while this
 // process alone may run the cluster's jobs: with SQLite it always may, with
-// PostgreSQL while it has the Hold. It answers how many.
+// PostgreSQL while it has the Hold. Jobs of a process that hung and may still
+// live stay its own until their time is over. It answers how many.
 func (s *Store) ReclaimJobs(ctx context.Context) (int, error) {
+	if s.contested.Swap(false) {
+		return 0, nil
+	}
 	var n int64
 	err := s.Write(ctx, func(tx *Tx) error {
 		res, err := tx.on.ExecContext(ctx, `UPDATE river_job SET state = 'available' WHERE state = 'running' AND queue = ?`, s.Queue())

@@ -14,6 +14,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -28,6 +29,8 @@ type Store struct {
 	log     *slog.Logger
 	where   string // what errors call the database; without its password
 	options options
+	// contested: the right to act was taken from a process that may still live.
+	contested atomic.Bool
 }
 
 type options struct {

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 // Package postgres starts PostgreSQL for tests, from the package of the
 // distribution (Debian: apt-get install postgresql), in a directory that is
@@ -135,8 +135,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer log.Close()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.bin, "postgres"), args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, log, log
-	// It ends with the tests, however they end.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.cred, Setpgid: true}
+	endWithParent(cmd.SysProcAttr)
 	began, ended := make(chan error, 1), make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // the signal is sent when this thread ends
