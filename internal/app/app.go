@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,11 +19,9 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/api"
 	"github.com/watchtower-verify/watchtower/internal/config"
 	"github.com/watchtower-verify/watchtower/internal/kube"
-	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/registry"
 	"github.com/watchtower-verify/watchtower/internal/respond"
-	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/store"
-	"github.com/watchtower-verify/watchtower/internal/verify"
 	"github.com/watchtower-verify/watchtower/internal/web"
 )
 
@@ -57,14 +56,18 @@ type app struct {
 	cfg       *config.Config
 	log       *slog.Logger
 	store     *store.Store
-	watcher   *kube.Watcher
-	source    *signal.Reader
 	responder *respond.Responder
-	verifier  *verify.Verifier
 	policies  *policies
+	images    *registry.Resolver
+	lease     *kube.Lease          // nil: this replica agrees with no other
+	current   atomic.Pointer[term] // what watches the cluster now; nil before the first
+	registry  *prometheus.Registry
 	server    *http.Server
 	listener  net.Listener
 	closers   []func()
+
+	client     kubernetes.Interface
+	kubeConfig kube.Config
 }
 
 func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err error) {
@@ -83,73 +86,58 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	if cfg.ExternalURL == "http://"+cfg.Listen { // the port may have been left to the system
 		cfg.ExternalURL = "http://" + a.listener.Addr().String()
 	}
-	reg := newRegistry(opt.Version)
-
-	if a.store, err = store.Open(ctx, cfg.Store.Path, a.log); err != nil {
+	a.registry = newRegistry(opt.Version)
+	if err := a.openStore(ctx); err != nil {
 		return nil, err
 	}
-	a.onClose(func() {
-		if err := a.store.Close(); err != nil {
-			a.log.Error("store not closed cleanly", "err", err)
-		}
-	})
-	client, err := kubeClient(cfg.Kubernetes)
+	if a.client, err = kubeClient(cfg.Kubernetes); err != nil {
+		return nil, err
+	}
+	a.kubeConfig = kube.Config{Cluster: cfg.Cluster, Namespaces: cfg.Kubernetes.Namespaces}
+	if a.lease, err = newLease(a.client, cfg, a.log); err != nil {
+		return nil, err
+	}
+	deps, err := responders(cfg, kube.NewActor(a.client, a.kubeConfig), a.log)
 	if err != nil {
 		return nil, err
 	}
-	kubeConfig := kube.Config{Cluster: cfg.Cluster, Namespaces: cfg.Kubernetes.Namespaces}
-	actor := kube.NewActor(client, kubeConfig)
-
-	deps, err := responders(cfg, actor, a.log)
-	if err != nil {
+	if a.responder, err = respond.New(a.store, deps, a.log, a.registry); err != nil {
 		return nil, err
 	}
-	if a.responder, err = respond.New(a.store, deps, a.log, reg); err != nil {
+	if a.images, err = newImages(cfg); err != nil {
 		return nil, err
 	}
-	if err := a.openVerify(client, kubeConfig, reg); err != nil {
-		return nil, err
-	}
-	a.openServer(reg)
+	a.policies = newPolicies(cfg, a.registry)
+	a.openServer(a.registry)
 	return a, nil
 }
 
-func (a *app) openVerify(client kubernetes.Interface, kubeConfig kube.Config, reg prometheus.Registerer) error {
-	var err error
-	if a.source, err = newSource(a.cfg, reg); err != nil {
-		return err
-	}
-	images, err := newImages(a.cfg)
+func (a *app) openStore(ctx context.Context) error {
+	st, err := OpenStore(ctx, a.cfg, a.log)
 	if err != nil {
 		return err
 	}
-	a.policies = newPolicies(a.cfg, reg)
-	// The watcher hands rollouts to the verifier, which asks the watcher how they
-	// stand: each holds the other through a small interface.
-	events := &rollouts{}
-	a.watcher = kube.NewWatcher(client, kubeConfig, events, a.log)
-	a.verifier = verify.New(
-		verify.Config{Cluster: a.cfg.Cluster, Tick: a.cfg.Tick, Lag: a.cfg.Prometheus.Lag},
-		verify.Deps{
-			Cluster: a.watcher, Source: a.source, Policies: a.policies, Images: images,
-			Recorder: &recorder{cluster: a.cfg.Cluster, store: a.store, responder: a.responder},
-			Log:      a.log, Registry: reg,
-		})
-	events.verifier = a.verifier
+	a.store = st
+	a.onClose(func() {
+		if err := st.Close(); err != nil {
+			a.log.Error("store not closed cleanly", "err", err)
+		}
+	})
 	return nil
 }
 
 func (a *app) openServer(reg *prometheus.Registry) {
 	handler := api.New(api.Deps{
 		Releases: a.store,
-		Signals:  newSignals(a.cfg.Cluster, a.watcher, a.store, a.policies, a.source),
+		Signals:  newSignals(a.cfg.Cluster, inForce{a}, a.store, a.policies, inForce{a}),
 		Ready: map[string]func(context.Context) error{
 			"store": a.store.Ping,
 			"kubernetes": func(context.Context) error {
-				if !a.watcher.Synced() {
-					return release.E(release.CodeUnavailable, "the caches of the cluster are not filled yet", nil)
+				t, err := inForce{a}.term()
+				if err == nil && !t.watcher.Synced() {
+					err = errNoCaches
 				}
-				return nil
+				return err
 			},
 		},
 		Registry: reg,
@@ -166,9 +154,7 @@ func (a *app) openServer(reg *prometheus.Registry) {
 // run starts the parts and waits for all of them.
 func (a *app) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return named("jobs", a.responder.Run(ctx)) })
-	g.Go(func() error { return named("verification", a.verifier.Run(ctx)) })
-	g.Go(func() error { return named("kubernetes", a.watcher.Run(ctx)) })
+	g.Go(func() error { return a.act(ctx) })
 	g.Go(func() error { return a.policies.follow(ctx, a.opt.Reload, a.opt.ConfigPath, a.log) })
 	g.Go(func() error {
 		if a.opt.Listening != nil {

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +23,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/sink/alertmanager"
 	promsource "github.com/watchtower-verify/watchtower/internal/source/prometheus"
+	"github.com/watchtower-verify/watchtower/internal/store"
 	"github.com/watchtower-verify/watchtower/rules"
 )
 
@@ -58,6 +61,34 @@ func kubeRESTConfig(path string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+}
+
+// OpenStore opens the store of a configuration.
+func OpenStore(ctx context.Context, cfg *config.Config, log *slog.Logger, opts ...store.Option) (*store.Store, error) {
+	target, err := cfg.Store.Target()
+	if err != nil {
+		return nil, err
+	}
+	opts = append([]store.Option{
+		store.ForCluster(cfg.Cluster), store.PasswordFile(cfg.Store.PasswordFile), store.MaxConnections(cfg.Store.MaxConnections),
+	}, opts...)
+	if cfg.Store.Migrate == config.MigrateManual {
+		opts = append(opts, store.Manual())
+	}
+	return store.Open(ctx, target, log, opts...)
+}
+
+// newLease is nil where replicas are not configured.
+func newLease(client kubernetes.Interface, cfg *config.Config, log *slog.Logger) (*kube.Lease, error) {
+	r := cfg.Replicas
+	if r == nil {
+		return nil, nil
+	}
+	name := r.Lease
+	if name == "" {
+		name = "watchtower-" + strings.ToLower(strings.ReplaceAll(cfg.Cluster, "_", "-"))
+	}
+	return kube.NewLease(client, r.Namespace, name, r.Identity, log)
 }
 
 // newSource is the catalogue's reader over Prometheus.

@@ -89,11 +89,20 @@ func (r *recorder) Judged(ctx context.Context, w release.Workload) (map[string]r
 	return r.store.Judged(ctx, r.cluster, w.UID)
 }
 
-// rollouts passes what the watcher sees to the verifier.
+// rollouts passes what the watcher sees to the verifier; a replica that stands
+// by has none.
 type rollouts struct{ verifier *verify.Verifier }
 
 // Rollout passes a rollout on.
-func (h *rollouts) Rollout(r release.Rollout) { h.verifier.Rollout(r) }
+func (h *rollouts) Rollout(r release.Rollout) {
+	if h.verifier != nil {
+		h.verifier.Rollout(r)
+	}
+}
 
 // Gone passes a deletion on.
-func (h *rollouts) Gone(w release.Workload) { h.verifier.Gone(w) }
+func (h *rollouts) Gone(w release.Workload) {
+	if h.verifier != nil {
+		h.verifier.Gone(w)
+	}
+}

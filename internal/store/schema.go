@@ -33,8 +33,8 @@ var (
 // Schema is how far the schema of a database is, and how far this Watchtower
 // knows it.
 type Schema struct {
-	Version, Known       int64
-	Jobs, JobsKnown      int64
+	Version, Known  int64
+	Jobs, JobsKnown int64
 }
 
 // Current reports whether nothing is to be migrated.
