@@ -33,6 +33,7 @@ func dataSource(path string, extra url.Values) string {
 		"_txlock": {"immediate"},
 		"_pragma": {
 			"busy_timeout(5000)",
+			"auto_vacuum(2)", // of a new file: room is given back a little at a time
 			"journal_mode(WAL)",
 			"foreign_keys(1)",
 			// A commit survives a power cut: an action must not be forgotten after

@@ -36,6 +36,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"audit rows can be neither changed nor removed", auditOnlyGrows},
 		{"whatever is done to the audit behind its back is found", auditTampered},
 		{"an audit row holds the digest of the evidence it rests on", auditEvidence},
+		{"what is old is removed, and what is not settled stays", retention},
+		{"the chain of the audit survives the removal of its beginning", auditRetention},
 		{"releases are listed newest first by filter", listing},
 		{"a release is live until its verdict is final", liveness},
 		{"judged tells the last verdict by ReplicaSet of one workload", judged},
