@@ -171,6 +171,7 @@ func (a *app) lead(ctx context.Context, t *term) error {
 	g.Go(func() error { return named("jobs", a.responder.Run(ctx)) })
 	g.Go(func() error { return named("verification", t.verifier.Run(ctx)) })
 	g.Go(func() error { return named("kubernetes", t.watcher.Run(ctx)) })
+	g.Go(func() error { return a.keepHouse(ctx) })
 	return g.Wait()
 }
 

@@ -73,9 +73,13 @@ func (t *Tx) Alert(id release.ID) (a Alert, found bool, err error) {
 }
 
 // FiringAlerts answers with the alerts that Alertmanager must hear of again:
-// those that fire and those whose end it has not taken yet.
+// those of the cluster that fire and those whose end it has not taken yet.
 func (s *Store) FiringAlerts(ctx context.Context) ([]Alert, error) {
-	return readAlerts(ctx, s.on, `WHERE state IN ('firing', 'resolving') ORDER BY starts_at, release_id`)
+	where, args := "", []any(nil)
+	if c := s.options.cluster; c != "" {
+		where, args = ` AND EXISTS (SELECT 1 FROM releases r WHERE r.id = alerts.release_id AND r.cluster = ?)`, []any{c}
+	}
+	return readAlerts(ctx, s.on, `WHERE state IN ('firing', 'resolving')`+where+` ORDER BY starts_at, release_id`, args...)
 }
 
 func readAlerts(ctx context.Context, q querier, where string, args ...any) ([]Alert, error) {

@@ -20,7 +20,7 @@ type Record struct {
 	Live    bool // the verdict is not final yet
 }
 
-// Filter selects releases; empty fields select all.
+// Filter selects releases of the store's cluster; empty fields select all.
 type Filter struct {
 	Namespace string
 	Workload  string // name of the Deployment
@@ -85,6 +85,9 @@ func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
 	var where []string
 	var args []any
 	cond := func(c string, arg any) { where, args = append(where, c), append(args, arg) }
+	if s.options.cluster != "" {
+		cond("r.cluster = ?", s.options.cluster)
+	}
 	if f.Namespace != "" {
 		cond("r.namespace = ?", f.Namespace)
 	}

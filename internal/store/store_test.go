@@ -45,6 +45,20 @@ func TestSQLite(t *testing.T) { storetest.Run(t, freshFile) }
 
 func TestPostgreSQL(t *testing.T) { storetest.Run(t, freshDatabase) }
 
+func TestSharedPostgreSQL(t *testing.T) {
+	storetest.RunShared(t, func(t *testing.T) storetest.Shared { return database{postgres.Fresh(t)} })
+}
+
+// OpenFor opens it for one cluster.
+func (d database) OpenFor(t *testing.T, cluster string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), d.target, quiet, store.ForCluster(cluster))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestOpenRefusesInWords(t *testing.T) {
 	newer := func(table, column string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
