@@ -86,7 +86,11 @@ func (s *Store) Audit(ctx context.Context, id release.ID, limit int) ([]release.
 // AuditAfter answers with up to limit rows of the cluster's chain after one,
 // in their order.
 func (s *Store) AuditAfter(ctx context.Context, after int64, limit int) ([]release.AuditRow, error) {
-	return readAudit(ctx, s.on, selectAudit+`WHERE cluster = ? AND seq > ? ORDER BY seq LIMIT ?`, s.options.cluster, after, limit)
+	return auditAfter(ctx, s.on, s.options.cluster, after, limit)
+}
+
+func auditAfter(ctx context.Context, q querier, cluster string, after int64, limit int) ([]release.AuditRow, error) {
+	return readAudit(ctx, q, selectAudit+`WHERE cluster = ? AND seq > ? ORDER BY seq LIMIT ?`, cluster, after, limit)
 }
 
 // AuditMarks answers with the head of the cluster's chain, and with its base:
@@ -129,42 +133,52 @@ const auditPage = 1000
 // every release judged regressed is what the audit says it was. Anchors are
 // marks that were kept elsewhere. It answers with how many rows there are.
 func (s *Store) VerifyAudit(ctx context.Context, anchors ...release.AuditMark) (rows int64, faults []release.AuditFault, err error) {
-	head, base, err := s.AuditMarks(ctx)
+	return verifyAudit(ctx, s.on, s.options.cluster, anchors...)
+}
+
+func verifyAudit(ctx context.Context, q querier, cluster string, anchors ...release.AuditMark) (rows int64, faults []release.AuditFault, err error) {
+	head, base, err := readHead(ctx, q, cluster)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("read the head of the audit: %w", err)
 	}
 	chain := release.NewAuditChain(base, anchors...)
 	var changed []release.AuditFault
-	for after := base.ID; ; {
-		page, err := s.AuditAfter(ctx, after, auditPage)
+	for after, more := base.ID, true; more; {
+		page, err := auditAfter(ctx, q, cluster, after, auditPage)
 		if err != nil {
 			return 0, nil, err
 		}
+		more = len(page) == auditPage
 		for _, r := range page {
-			if r.ID > head.ID { // added since
-				return chain.Rows(), append(chain.End(head), changed...), nil
+			if after = r.ID; after > head.ID {
+				more = false
+				now, _, err := readHead(ctx, q, cluster)
+				if err != nil {
+					return 0, nil, err
+				}
+				if now.ID < after { // else it was added since the head was read
+					changed = append(changed, release.AuditFault{ID: after, Why: "it lies after the head of the chain"})
+				}
+				break
 			}
 			chain.Add(r)
-			fault, err := s.verifyEvidence(ctx, r)
+			fault, err := verifyEvidence(ctx, q, r)
 			if err != nil {
 				return 0, nil, err
 			}
 			changed = append(changed, fault...)
 		}
-		if len(page) < auditPage {
-			return chain.Rows(), append(chain.End(head), changed...), nil
-		}
-		after = page[len(page)-1].ID
 	}
+	return chain.Rows(), append(chain.End(head), changed...), nil
 }
 
 // verifyEvidence compares what a row says of its evidence with what is stored.
 // Only a verdict that is regressed and final stays as it is.
-func (s *Store) verifyEvidence(ctx context.Context, r release.AuditRow) ([]release.AuditFault, error) {
+func verifyEvidence(ctx context.Context, q querier, r release.AuditRow) ([]release.AuditFault, error) {
 	if r.Evidence == "" || r.What != "verdict" || r.Outcome != string(release.Regressed)+", final" {
 		return nil, nil
 	}
-	digest, err := storedDigest(ctx, s.on, r.Release)
+	digest, err := storedDigest(ctx, q, r.Release)
 	if err != nil || digest == "" || digest == r.Evidence { // "": removed by retention
 		return nil, err
 	}

@@ -99,6 +99,7 @@ func auditTampered(t *testing.T, d Database) {
 			`UPDATE audit SET seq = 99 WHERE seq = 2`, `UPDATE audit SET seq = 2 WHERE seq = 3`, `UPDATE audit SET seq = 3 WHERE seq = 99`,
 		}, "2: it does not follow row 1", ""},
 		{"the last rows cut off", []string{`DELETE FROM audit WHERE seq > 4`}, "0: it was cut off: its last row is 4, its head 6", ""},
+		{"the head set back alone", []string{`UPDATE audit_heads SET seq = 4, hash = '` + rows[3].Hash + `'`}, "5: it lies after the head", ""},
 		{"all rows removed", []string{`DELETE FROM audit`}, "0: it was cut off", ""},
 		{
 			"the last rows cut off and the head set back", []string{
