@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -36,6 +38,8 @@ func TestCommandLine(t *testing.T) {
 		"BROKEN":   serve(t, newAPI(broken)),
 		"STRANGER": serve(t, http.NotFoundHandler()),
 		"DEAF":     serve(t, newAPIOver(apitest.Sample(), deaf)),
+		"AUDITED":  serve(t, newAuditAPI(t, 0)),
+		"TAMPERED": serve(t, newAuditAPI(t, 2)),
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
@@ -66,4 +70,44 @@ func serve(t *testing.T, h http.Handler) string {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// auditTrail is an audit in memory, of which somebody has changed a row.
+type auditTrail struct{ rows []release.AuditRow }
+
+func newAuditAPI(t *testing.T, changed int) http.Handler {
+	t.Helper()
+	var a auditTrail
+	at := time.Date(2026, 3, 2, 10, 15, 0, 0, time.UTC)
+	for i, what := range []string{"release_seen", "verdict", "rollback"} {
+		r := release.AuditRow{
+			ID: int64(i + 1), Cluster: "production", At: at.Add(time.Duration(i) * time.Minute), Actor: "watchtower",
+			Release: "4be1a0c93f27", What: what, Outcome: "done", Why: "the error ratio rose",
+		}
+		if i > 0 {
+			r.Previous = a.rows[i-1].Hash
+		}
+		r.Hash = r.Digest()
+		a.rows = append(a.rows, r)
+	}
+	if changed > 0 {
+		a.rows[changed-1].Why = "it was nothing"
+	}
+	return api.New(api.Deps{
+		Releases: apitest.Sample(), Audit: a, Registry: prometheus.NewRegistry(), Pages: http.NotFoundHandler(),
+		Version: version, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+func (a auditTrail) Audit(_ context.Context, _ release.ID, limit int) ([]release.AuditRow, error) {
+	return a.rows[max(0, len(a.rows)-limit):], nil
+}
+
+func (a auditTrail) AuditAfter(_ context.Context, after int64, limit int) ([]release.AuditRow, error) {
+	return a.rows[after:min(len(a.rows), int(after)+limit)], nil
+}
+
+func (a auditTrail) AuditMarks(context.Context) (head, base release.AuditMark, err error) {
+	last := a.rows[len(a.rows)-1]
+	return release.AuditMark{ID: last.ID, Hash: last.Hash}, base, nil
 }

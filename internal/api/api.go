@@ -33,6 +33,8 @@ type Deps struct {
 	Releases Releases
 	// Signals may be nil: then the operation says so.
 	Signals Signals
+	// Audit may be nil: then the operation says so.
+	Audit Audit
 	// Ready are the checks of /readyz by name; each returns nil once its part
 	// works. An error of type *release.Error is shown by its words, another one
 	// is only logged.

@@ -31,7 +31,7 @@ func describe(engine *gin.Engine, d Deps) {
 	config.RejectUnknownQueryParameters = true
 	api := humagin.New(engine, config)
 
-	s := &service{d.Releases, d.Signals, d.Log}
+	s := &service{d.Releases, d.Signals, d.Audit, d.Log}
 	huma.Register(api, huma.Operation{
 		OperationID: "list-releases", Method: http.MethodGet, Path: wire.ReleasesPath,
 		Summary:     "List releases, newest first",
@@ -44,11 +44,13 @@ func describe(engine *gin.Engine, d Deps) {
 		Errors:  []int{http.StatusNotFound, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
 	}, s.detail)
 	describeSignals(api, s)
+	describeAudit(api, s)
 }
 
 type service struct {
 	releases Releases
 	signals  Signals
+	audit    Audit
 	log      *slog.Logger
 }
 

@@ -129,6 +129,7 @@ func (a *app) openStore(ctx context.Context) error {
 func (a *app) openServer(reg *prometheus.Registry) {
 	handler := api.New(api.Deps{
 		Releases: a.store,
+		Audit:    a.store,
 		Signals:  newSignals(a.cfg.Cluster, inForce{a}, a.store, a.policies, inForce{a}),
 		Ready: map[string]func(context.Context) error{
 			"store": a.store.Ping,

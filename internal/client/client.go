@@ -96,6 +96,21 @@ func (c *Client) Signals(ctx context.Context, namespace, workload string) (relea
 	return r, c.get(ctx, path, &r)
 }
 
+// Audit returns the rows of the cluster's audit after one, at most
+// wire.MaxLimit of them; with after < 0 the last ones, of a release where one
+// is named.
+func (c *Client) Audit(ctx context.Context, id release.ID, after int64, limit int) (wire.AuditPage, error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	if after >= 0 {
+		q.Set("after", strconv.FormatInt(after, 10))
+	}
+	if id != "" {
+		q.Set("release", string(id))
+	}
+	var p wire.AuditPage
+	return p, c.get(ctx, wire.AuditPath+"?"+q.Encode(), &p)
+}
+
 func (c *Client) get(ctx context.Context, path string, into any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {

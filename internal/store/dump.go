@@ -21,14 +21,14 @@ const dumpFormat = "watchtower-store-1"
 
 // line is one line of an export.
 type line struct {
-	Format  string         `json:"format,omitempty"`
-	Schema  int64          `json:"schema,omitempty"`
-	At      *time.Time     `json:"at,omitempty"`
-	Table   string         `json:"table,omitempty"`
-	Row     map[string]any `json:"row,omitempty"`
-	Job     *job           `json:"job,omitempty"`
-	End     bool           `json:"end,omitempty"`
-	Counts  map[string]int `json:"counts,omitempty"`
+	Format string         `json:"format,omitempty"`
+	Schema int64          `json:"schema,omitempty"`
+	At     *time.Time     `json:"at,omitempty"`
+	Table  string         `json:"table,omitempty"`
+	Row    map[string]any `json:"row,omitempty"`
+	Job    *job           `json:"job,omitempty"`
+	End    bool           `json:"end,omitempty"`
+	Counts map[string]int `json:"counts,omitempty"`
 }
 
 // job is one of River's that is not done: it waits, is to be tried again, ran

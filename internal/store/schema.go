@@ -33,8 +33,10 @@ var (
 // Schema is how far the schema of a database is, and how far this Watchtower
 // knows it.
 type Schema struct {
-	Version, Known  int64
-	Jobs, JobsKnown int64
+	Version   int64 `json:"version"`
+	Known     int64 `json:"known"`
+	Jobs      int64 `json:"jobs"`
+	JobsKnown int64 `json:"jobs_known"`
 }
 
 // Current reports whether nothing is to be migrated.

@@ -3,12 +3,21 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 
 	_ "modernc.org/sqlite" // the driver, by the name "sqlite"
 )
 
 func (s *Store) openSQLite(_ context.Context, path string) error {
+	if s.options.manual {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: there is no such file yet", errOlderSchema)
+		}
+	}
 	lock, err := acquireLock(path + ".lock")
 	if err != nil {
 		return err

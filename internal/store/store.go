@@ -55,6 +55,9 @@ func PasswordFile(path string) Option { return func(o *options) { o.passwordFile
 // MaxConnections bounds the connections to PostgreSQL.
 func MaxConnections(n int) Option { return func(o *options) { o.maxConnections = n } }
 
+// Automatic undoes Manual.
+func Automatic() Option { return func(o *options) { o.manual = false } }
+
 // Manual has Open refuse a database whose schema is older, instead of bringing
 // it up to date. One that has no schema at all is older, too.
 func Manual() Option { return func(o *options) { o.manual = true } }

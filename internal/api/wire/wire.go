@@ -14,6 +14,8 @@ const (
 	// WorkloadsPath is followed by /namespace/name and then SignalsSuffix.
 	WorkloadsPath = "/api/v1/workloads"
 	SignalsSuffix = "/signals"
+	// AuditPath lists the audit of the cluster.
+	AuditPath = "/api/v1/audit"
 	// MaxLimit is how many releases one answer may be asked for.
 	MaxLimit = 500
 )
@@ -40,4 +42,13 @@ type Detail struct {
 	Live    bool               `json:"live" doc:"The release is still being watched."`
 	Actions []release.Action   `json:"actions" nullable:"false" doc:"What was done because of the verdict, oldest first."`
 	Audit   []release.AuditRow `json:"audit" nullable:"false" doc:"Decisions and refusals with their reasons, oldest first."`
+}
+
+// AuditPage is a part of the audit of the cluster, oldest first.
+type AuditPage struct {
+	Rows []release.AuditRow `json:"rows" nullable:"false"`
+	Head release.AuditMark  `json:"head" doc:"The last row there is. Kept elsewhere, it shows later whether the audit was cut off or written anew."`
+	Base release.AuditMark  `json:"base" doc:"The last row that retention removed; zero when all are there."`
+	// NextAfter is the cursor of the next page; absent on the last one.
+	NextAfter *int64 `json:"next_after,omitempty" doc:"Give this as 'after' to read on; absent at the end."`
 }
