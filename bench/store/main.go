@@ -165,7 +165,9 @@ func queries(s *store.Store, count int, end time.Time) []query {
 	return []query{
 		{"list, newest 50", page(func() store.Filter { return store.Filter{Limit: 50} })},
 		{"list, from anywhere", page(func() store.Filter { return store.Filter{Limit: 50, Before: end.Add(-rand.N(span))} })},
-		{"list of a namespace", page(func() store.Filter { return store.Filter{Limit: 50, Namespace: fmt.Sprintf("team-%02d", rand.IntN(40))} })},
+		{"list of a namespace", page(func() store.Filter {
+			return store.Filter{Limit: 50, Namespace: fmt.Sprintf("team-%02d", rand.IntN(40))}
+		})},
 		{"list of a workload", page(func() store.Filter { return store.Filter{Limit: 50, Workload: workload()} })},
 		{"list of those regressed", page(func() store.Filter { return store.Filter{Limit: 50, Verdict: release.Regressed} })},
 		{"list of those pending", page(func() store.Filter { return store.Filter{Limit: 50, Verdict: release.Pending} })},

@@ -35,7 +35,7 @@ func describe(engine *gin.Engine, d Deps) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-releases", Method: http.MethodGet, Path: wire.ReleasesPath,
 		Summary:     "List releases, newest first",
-		Description: "Evidence comes without its curves. A page may hold a few releases less or more than 'limit'; 'next_before' tells whether there are more.",
+		Description: "Evidence comes without its curves and queries. A page may hold a few releases less or more than 'limit'; 'next_before' tells whether there are more.",
 		Errors:      []int{http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
 	}, s.list)
 	huma.Register(api, huma.Operation{

@@ -189,25 +189,23 @@ func verifyEvidence(ctx context.Context, q querier, r release.AuditRow) ([]relea
 // curves, as they are stored; "" when there is none.
 func storedDigest(ctx context.Context, q querier, id release.ID) (string, error) {
 	var verdict string
-	err := q.QueryRowContext(ctx, `SELECT verdict_json FROM verdicts WHERE release_id = ?`, string(id)).Scan(&verdict)
+	var body, queries []byte
+	err := q.QueryRowContext(ctx, `
+		SELECT v.verdict_json, e.body, e.queries FROM verdicts v LEFT JOIN evidence e ON e.release_id = v.release_id WHERE v.release_id = ?`,
+		string(id)).Scan(&verdict, &body, &queries)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read the verdict of release %s: %w", id, err)
 	}
-	rows, err := q.QueryContext(ctx, `SELECT evidence_json FROM evidence WHERE release_id = ? ORDER BY position`, string(id))
-	if err != nil {
-		return "", fmt.Errorf("read the evidence of release %s: %w", id, err)
-	}
-	defer rows.Close()
 	texts := []string{verdict}
-	for rows.Next() {
-		var body string
-		if err := rows.Scan(&body); err != nil {
-			return "", fmt.Errorf("read the evidence of release %s: %w", id, err)
+	for _, packed := range [][]byte{body, queries} {
+		text, err := unpack(formText, packed)
+		if err != nil { // it was changed: no digest is the right one
+			text = packed
 		}
-		texts = append(texts, body)
+		texts = append(texts, string(text))
 	}
-	return release.Digest(texts...), rows.Err()
+	return release.Digest(texts...), nil
 }

@@ -186,6 +186,9 @@ func (d *dumper) table(ctx context.Context, table string) error {
 		row := make(map[string]any, len(columns))
 		for i, c := range columns {
 			row[c] = values[i]
+			if b, ok := values[i].([]byte); ok {
+				row[c] = map[string][]byte{"base64": b}
+			}
 		}
 		if err := d.enc.Encode(line{Table: table, Row: row}); err != nil {
 			return err

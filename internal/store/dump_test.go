@@ -109,7 +109,7 @@ func content(t *testing.T, text string) []string {
 func TestWhatIsExportedIsImportedWithoutLoss(t *testing.T) {
 	source := filled(t)
 	first, counts := exported(t, source)
-	want := map[string]int{"releases": 3, "verdicts": 3, "evidence": 6, "actions": 3, "alerts": 3, "audit": 3, "audit_heads": 1, "river_job": 4}
+	want := map[string]int{"releases": 3, "verdicts": 3, "evidence": 3, "curves": 3, "actions": 3, "alerts": 3, "audit": 3, "audit_heads": 1, "river_job": 4}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Fatalf("exported (-want +got):\n%s", diff)
 	}
@@ -169,7 +169,7 @@ func TestAnImportIsWholeOrNothing(t *testing.T) {
 		{"an unknown table", strings.Replace(good, `"table":"alerts"`, `"table":"alarms"`, 1), `there is no table "alarms"`},
 		{"an unknown column", strings.Replace(good, `"posted_at"`, `"sent_at"`, 1), "a row of alerts has no column posted_at"},
 		{"an audit that was changed", strings.Replace(good, `"why":"worse"`, `"why":"better"`, 1), `the audit of cluster "lab" is not what was written: row`},
-		{"evidence that was changed", strings.Replace(good, `error_ratio`, `error_rate!`, 1), "the verdict or the evidence of release"},
+		{"evidence that was changed", strings.Replace(good, `quotes`, `quoted`, 1), "the verdict or the evidence of release"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := database{filepath.Join(t.TempDir(), "w.db")}.OpenFor(t, "lab")

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -177,13 +178,10 @@ func (l *loader) row(name string, row map[string]any) error {
 		if !ok {
 			return errExport(l.n, "a row of %s has no column %s", name, c)
 		}
-		if n, ok := v.(json.Number); ok {
-			var err error
-			if v, err = number(n); err != nil {
-				return errExport(l.n, "column %s: %v", c, err)
-			}
+		var err error
+		if args[i], err = column(v); err != nil {
+			return errExport(l.n, "column %s: %v", c, err)
 		}
-		args[i] = v
 	}
 	if _, err := l.tx.on.ExecContext(l.tx.ctx, t.insert, args...); err != nil {
 		return fmt.Errorf("line %d of the export, a row of %s: %w", l.n, name, err)
@@ -192,11 +190,24 @@ func (l *loader) row(name string, row map[string]any) error {
 	return nil
 }
 
-func number(n json.Number) (any, error) {
-	if i, err := n.Int64(); err == nil {
-		return i, nil
+// column is a value as the database takes it.
+func column(v any) (any, error) {
+	switch v := v.(type) {
+	case json.Number:
+		if i, err := v.Int64(); err == nil {
+			return i, nil
+		}
+		return v.Float64()
+	case map[string]any:
+		text, ok := v["base64"].(string)
+		if !ok || len(v) != 1 {
+			return nil, errors.New("it is neither text, a number nor bytes")
+		}
+		return base64.StdEncoding.DecodeString(text)
+	case []any:
+		return nil, errors.New("it is a list")
 	}
-	return n.Float64()
+	return v, nil
 }
 
 func (l *loader) job(j *job) error {

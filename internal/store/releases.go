@@ -41,8 +41,8 @@ func (t *Tx) SaveRelease(r release.Release, p release.Policy) error {
 		return fmt.Errorf("encode the policy of release %s: %w", r.ID, err)
 	}
 	_, err = t.on.ExecContext(t.ctx, `
-		INSERT INTO releases (id, cluster, namespace, workload, workload_uid, replicaset_uid, seen_at, release_json, policy_json)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO releases (id, cluster, namespace, workload, workload_uid, replicaset_uid, seen_at, release_json, policy_json, verdict, final)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0)
 		ON CONFLICT (id) DO UPDATE SET release_json = excluded.release_json, policy_json = excluded.policy_json`,
 		string(r.ID), r.Workload.Cluster, r.Workload.Namespace, r.Workload.Name, r.Workload.UID, r.ReplicaSet.UID,
 		millis(r.SeenAt), string(rel), string(pol))
@@ -53,8 +53,8 @@ func (t *Tx) SaveRelease(r release.Release, p release.Policy) error {
 }
 
 const selectRecords = `
-	SELECT r.release_json, r.policy_json, coalesce(v.verdict_json, ''), coalesce(v.final, 0)
-	FROM releases r LEFT JOIN verdicts v ON v.release_id = r.id `
+	SELECT r.release_json, r.policy_json, coalesce(v.verdict_json, ''), r.final, e.body
+	FROM releases r LEFT JOIN verdicts v ON v.release_id = r.id LEFT JOIN evidence e ON e.release_id = r.id `
 
 // Release answers with the whole record, curves included, or CodeNotFound.
 func (s *Store) Release(ctx context.Context, id release.ID) (Record, error) {
@@ -72,15 +72,11 @@ func readRelease(ctx context.Context, q querier, id release.ID) (Record, error) 
 	if err != nil {
 		return Record{}, fmt.Errorf("read release %s: %w", id, err)
 	}
-	evidence, err := readEvidence(ctx, q, []release.ID{id}, true)
-	if err != nil {
-		return Record{}, err
-	}
-	rec.Verdict.Evidence = evidence[id]
-	return rec, nil
+	rec.Verdict.Evidence, err = readEvidence(ctx, q, id)
+	return rec, err
 }
 
-// Releases answers newest first, evidence without its curves.
+// Releases answers newest first, evidence without its curves and queries.
 func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
 	var where []string
 	var args []any
@@ -95,10 +91,10 @@ func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
 		cond("r.workload = ?", f.Workload)
 	}
 	if f.Verdict != "" {
-		cond("coalesce(v.kind, 'pending') = ?", string(f.Verdict))
+		cond("r.verdict = ?", string(f.Verdict))
 	}
 	if f.Live != nil {
-		cond("coalesce(v.final, 0) = ?", boolInt(!*f.Live))
+		cond("r.final = ?", boolInt(!*f.Live))
 	}
 	if !f.Before.IsZero() {
 		cond("r.seen_at < ?", millis(f.Before))
@@ -115,10 +111,10 @@ func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
 }
 
 // Live answers with the releases of a cluster whose verdict is not final,
-// oldest first, evidence without its curves.
+// oldest first, evidence without its curves and queries.
 func (s *Store) Live(ctx context.Context, cluster string) ([]Record, error) {
 	return s.records(ctx, selectRecords+`
-		WHERE r.cluster = ? AND coalesce(v.final, 0) = 0 ORDER BY r.seen_at, r.id`, cluster)
+		WHERE r.cluster = ? AND r.final = 0 ORDER BY r.seen_at, r.id`, cluster)
 }
 
 func (s *Store) records(ctx context.Context, query string, args ...any) ([]Record, error) {
@@ -128,25 +124,15 @@ func (s *Store) records(ctx context.Context, query string, args ...any) ([]Recor
 	}
 	defer rows.Close()
 	var out []Record
-	var ids []release.ID
 	for rows.Next() {
 		rec, err := scanRecord(rows)
 		if err != nil {
 			return nil, fmt.Errorf("list releases: %w", err)
 		}
 		out = append(out, rec)
-		ids = append(ids, rec.Release.ID)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("list releases: %w", err)
-	}
-	rows.Close() // the next query needs the connection
-	evidence, err := readEvidence(ctx, s.on, ids, false)
-	if err != nil {
-		return nil, err
-	}
-	for i := range out {
-		out[i].Verdict.Evidence = evidence[out[i].Release.ID]
 	}
 	return out, nil
 }
@@ -181,7 +167,8 @@ func scanRecord(row scanner) (Record, error) {
 	var rec Record
 	var rel, pol, verdict string
 	var final bool
-	if err := row.Scan(&rel, &pol, &verdict, &final); err != nil {
+	var evidence []byte
+	if err := row.Scan(&rel, &pol, &verdict, &final, &evidence); err != nil {
 		return Record{}, err
 	}
 	if err := json.Unmarshal([]byte(rel), &rec.Release); err != nil {
@@ -195,6 +182,12 @@ func scanRecord(row scanner) (Record, error) {
 	if verdict != "" {
 		if err := json.Unmarshal([]byte(verdict), &rec.Verdict); err != nil {
 			return Record{}, fmt.Errorf("decode the verdict of release %s: %w", rec.Release.ID, err)
+		}
+	}
+	if evidence != nil {
+		var err error
+		if rec.Verdict.Evidence, err = decodeEvidence(evidence, nil, nil); err != nil {
+			return Record{}, fmt.Errorf("decode the evidence of release %s: %w", rec.Release.ID, err)
 		}
 	}
 	return rec, nil

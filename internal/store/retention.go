@@ -40,7 +40,7 @@ func (s *Store) Retain(ctx context.Context, r Retention, now time.Time) (done Re
 		remove func(tx *Tx, before time.Time) (int, error)
 		words  string
 	}{
-		{r.Curves, &done.Curves, (*Tx).removeCurves, "the curves of %d signals of releases seen before %s"},
+		{r.Curves, &done.Curves, (*Tx).removeCurves, "the curves of %d releases seen before %s"},
 		{r.Releases, &done.Releases, (*Tx).removeReleases, "%d releases seen before %s"},
 		{r.Audit, &done.Audit, (*Tx).removeAudit, "%d audit rows written before %s"},
 	}
@@ -111,10 +111,9 @@ func (t *Tx) removeCurves(before time.Time) (int, error) {
 	where, args := t.ofCluster("r.cluster")
 	args = append(append([]any{millis(before)}, args...), retainBatch)
 	res, err := t.on.ExecContext(t.ctx, `
-		UPDATE evidence SET curve_json = '' WHERE curve_json <> '' AND release_id IN (
-			SELECT r.id FROM releases r JOIN verdicts v ON v.release_id = r.id
-			WHERE r.seen_at < ? AND v.final = 1`+where+` AND EXISTS (SELECT 1 FROM evidence e WHERE e.release_id = r.id AND e.curve_json <> '')
-			ORDER BY r.seen_at LIMIT ?)`, args...)
+		DELETE FROM curves WHERE release_id IN (
+			SELECT r.id FROM releases r JOIN curves c ON c.release_id = r.id
+			WHERE r.seen_at < ? AND r.final = 1`+where+` ORDER BY r.seen_at LIMIT ?)`, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -126,8 +125,8 @@ func (t *Tx) removeReleases(before time.Time) (int, error) {
 	where, args := t.ofCluster("r.cluster")
 	args = append(append([]any{millis(before)}, args...), millis(before), keptReleases, retainBatch)
 	rows, err := t.on.QueryContext(t.ctx, `
-		SELECT r.id FROM releases r JOIN verdicts v ON v.release_id = r.id
-		WHERE r.seen_at < ? AND v.final = 1`+where+`
+		SELECT r.id FROM releases r
+		WHERE r.seen_at < ? AND r.final = 1`+where+`
 			AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.release_id = r.id AND a.state IN ('pending', 'waiting'))
 			AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.release_id = r.id AND a.state <> 'resolved')
 			AND (NOT EXISTS (SELECT 1 FROM releases n WHERE n.cluster = r.cluster AND n.workload_uid = r.workload_uid AND n.seen_at >= ?)
@@ -150,7 +149,7 @@ func (t *Tx) removeReleases(before time.Time) (int, error) {
 	}
 	rows.Close() // the next statement needs the connection
 	marks := "(?" + strings.Repeat(", ?", len(ids)-1) + ")"
-	for _, table := range []string{"evidence", "verdicts", "actions", "alerts"} {
+	for _, table := range []string{"curves", "evidence", "verdicts", "actions", "alerts"} {
 		if _, err := t.on.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE release_id IN `+marks, ids...); err != nil {
 			return 0, err
 		}

@@ -73,7 +73,7 @@ func (s *Store) migrations() (*goose.Provider, *rivermigrate.Migrator[*sql.Tx], 
 	if err != nil {
 		return nil, nil, err
 	}
-	provider, err := goose.NewProvider(dialect, s.db, files, goose.WithGoMigrations(chainAudit(s.on.dialect)),
+	provider, err := goose.NewProvider(dialect, s.db, files, goose.WithGoMigrations(chainAudit(s.on.dialect), compactEvidence(s.on.dialect)),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the migrations: %w", err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -45,81 +44,117 @@ func (t *Tx) SaveVerdict(v release.Verdict) error {
 	if err != nil {
 		return fmt.Errorf("save the verdict of release %s: %w", v.Release, err)
 	}
-	if _, err := t.on.ExecContext(t.ctx, `DELETE FROM evidence WHERE release_id = ?`, string(v.Release)); err != nil {
-		return fmt.Errorf("replace the evidence of release %s: %w", v.Release, err)
+	if _, err = t.on.ExecContext(t.ctx, `UPDATE releases SET verdict = ?, final = ? WHERE id = ?`,
+		string(v.Kind), boolInt(v.Final), string(v.Release)); err != nil {
+		return fmt.Errorf("save the verdict of release %s: %w", v.Release, err)
 	}
-	for i, e := range v.Evidence {
-		if err := t.saveEvidence(v.Release, i, e); err != nil {
-			return err
-		}
-	}
-	t.evidence[v.Release], err = storedDigest(t.ctx, t.on, v.Release)
-	return err
-}
-
-func (t *Tx) saveEvidence(id release.ID, position int, e release.Evidence) error {
-	e = finiteEvidence(e)
-	curve, err := json.Marshal(BoundCurve(e.Curve, e.Unit, MaxCurvePoints))
+	texts, curves, err := encodeEvidence(v.Evidence)
 	if err != nil {
-		return fmt.Errorf("encode the curve of %s of release %s: %w", e.Signal, id, err)
+		return fmt.Errorf("encode the evidence of release %s: %w", v.Release, err)
 	}
-	e.Curve = nil
-	body, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode the evidence of %s of release %s: %w", e.Signal, id, err)
+	if err := t.saveEvidence(v.Release, texts, curves); err != nil {
+		return fmt.Errorf("save the evidence of release %s: %w", v.Release, err)
 	}
-	_, err = t.on.ExecContext(t.ctx, `INSERT INTO evidence (release_id, position, evidence_json, curve_json) VALUES (?, ?, ?, ?)`,
-		string(id), position, string(body), string(curve))
-	if err != nil {
-		return fmt.Errorf("save the evidence of %s of release %s: %w", e.Signal, id, err)
-	}
+	t.evidence[v.Release] = release.Digest(string(body), string(texts.evidence), string(texts.queries))
 	return nil
 }
 
-// readEvidence answers by release, in the order it was saved. It asks in
-// chunks, because a statement takes a bounded number of arguments.
-func readEvidence(ctx context.Context, q querier, ids []release.ID, curves bool) (map[release.ID][]release.Evidence, error) {
-	out := make(map[release.ID][]release.Evidence, len(ids))
-	column := "''"
-	if curves {
-		column = "curve_json"
+// evidenceTexts is a verdict's evidence as JSON: the evidence without its
+// queries and curves, and the queries of each. The digest of the audit is of
+// these.
+type evidenceTexts struct{ evidence, queries []byte }
+
+func encodeEvidence(list []release.Evidence) (texts evidenceTexts, curves [][]release.Point, err error) {
+	bare := make([]release.Evidence, len(list))
+	queries := make([][]release.Query, len(list))
+	for i, e := range list {
+		e = finiteEvidence(e)
+		curves = append(curves, BoundCurve(e.Curve, e.Unit, MaxCurvePoints))
+		queries[i] = e.Queries
+		e.Curve, e.Queries = nil, nil
+		bare[i] = e
 	}
-	for chunk := range slices.Chunk(ids, 500) {
-		args := make([]any, len(chunk))
-		for i, id := range chunk {
-			args[i] = string(id)
-		}
-		if err := readEvidenceOf(ctx, q, column, args, out); err != nil {
-			return nil, fmt.Errorf("read evidence: %w", err)
-		}
+	if texts.evidence, err = json.Marshal(bare); err != nil {
+		return texts, nil, err
+	}
+	texts.queries, err = json.Marshal(queries)
+	return texts, curves, err
+}
+
+// saveEvidence writes it in place of what was there. The curves are in a table
+// of their own: they are large, and do not stay as long.
+func (t *Tx) saveEvidence(id release.ID, texts evidenceTexts, curves [][]release.Point) error {
+	_, err := t.on.ExecContext(t.ctx, `
+		INSERT INTO evidence (release_id, body, queries) VALUES (?, ?, ?)
+		ON CONFLICT (release_id) DO UPDATE SET body = excluded.body, queries = excluded.queries`,
+		string(id), pack(formText, texts.evidence), pack(formText, texts.queries))
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(curves, func(c []release.Point) bool { return len(c) > 0 }) {
+		_, err = t.on.ExecContext(t.ctx, `DELETE FROM curves WHERE release_id = ?`, string(id))
+		return err
+	}
+	_, err = t.on.ExecContext(t.ctx, `
+		INSERT INTO curves (release_id, body) VALUES (?, ?) ON CONFLICT (release_id) DO UPDATE SET body = excluded.body`,
+		string(id), packCurves(curves))
+	return err
+}
+
+// readEvidence answers with all evidence of a release, in the order it was
+// saved.
+func readEvidence(ctx context.Context, q querier, id release.ID) ([]release.Evidence, error) {
+	var body, queries, curves []byte
+	err := q.QueryRowContext(ctx, `
+		SELECT e.body, e.queries, c.body FROM evidence e LEFT JOIN curves c ON c.release_id = e.release_id WHERE e.release_id = ?`,
+		string(id)).Scan(&body, &queries, &curves)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the evidence of release %s: %w", id, err)
+	}
+	out, err := decodeEvidence(body, queries, curves)
+	if err != nil {
+		return nil, fmt.Errorf("decode the evidence of release %s: %w", id, err)
 	}
 	return out, nil
 }
 
-func readEvidenceOf(ctx context.Context, q querier, column string, ids []any, out map[release.ID][]release.Evidence) error {
-	rows, err := q.QueryContext(ctx, `SELECT release_id, evidence_json, `+column+` FROM evidence WHERE release_id IN (?`+
-		strings.Repeat(", ?", len(ids)-1)+`) ORDER BY release_id, position`, ids...)
+// decodeEvidence leaves out what is nil of queries and curves.
+func decodeEvidence(body, queries, curves []byte) (list []release.Evidence, err error) {
+	text, err := unpack(formText, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, body, curve string
-		if err := rows.Scan(&id, &body, &curve); err != nil {
-			return err
-		}
-		var e release.Evidence
-		if err := json.Unmarshal([]byte(body), &e); err != nil {
-			return fmt.Errorf("decode that of release %s: %w", id, err)
-		}
-		if curve != "" {
-			if err := json.Unmarshal([]byte(curve), &e.Curve); err != nil {
-				return fmt.Errorf("decode a curve of release %s: %w", id, err)
-			}
-		}
-		out[release.ID(id)] = append(out[release.ID(id)], e)
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, err
 	}
-	return rows.Err()
+	if queries != nil {
+		var of [][]release.Query
+		if text, err = unpack(formText, queries); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, &of); err != nil {
+			return nil, err
+		}
+		for i := range min(len(of), len(list)) {
+			list[i].Queries = of[i]
+		}
+	}
+	if curves != nil {
+		of, err := unpackCurves(curves)
+		if err != nil {
+			return nil, err
+		}
+		for i := range min(len(of), len(list)) {
+			list[i].Curve = of[i]
+		}
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return list, nil
 }
 
 // finite makes a number that JSON can hold: an overflowed e-value or an open

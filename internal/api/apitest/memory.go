@@ -43,7 +43,7 @@ func (m *Memory) Releases(_ context.Context, f store.Filter) ([]store.Record, er
 		rec := e.Record
 		rec.Verdict.Evidence = slices.Clone(v.Evidence)
 		for i := range rec.Verdict.Evidence {
-			rec.Verdict.Evidence[i].Curve = nil
+			rec.Verdict.Evidence[i].Curve, rec.Verdict.Evidence[i].Queries = nil, nil
 		}
 		out = append(out, rec)
 	}

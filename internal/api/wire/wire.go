@@ -20,7 +20,7 @@ const (
 	MaxLimit = 500
 )
 
-// Summary is one release of a list; its evidence has no curves.
+// Summary is one release of a list; its evidence has no curves and no queries.
 type Summary struct {
 	Release release.Release `json:"release"`
 	Verdict release.Verdict `json:"verdict"`

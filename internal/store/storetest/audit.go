@@ -183,9 +183,14 @@ func auditEvidence(t *testing.T, d Database) {
 	got, err := s.Audit(t.Context(), r.ID, 0)
 	must(t, err)
 	same(t, "digits of the digest", 64, len(got[0].Evidence))
-	_, err = s.DB().ExecContext(t.Context(), `UPDATE evidence SET evidence_json = '{"signal":"error_ratio","reason":"it was nothing"}' WHERE position = 0`)
-	must(t, err)
-	_, faults, err = s.VerifyAudit(t.Context())
-	must(t, err)
-	same(t, "faults", []release.AuditFault{{ID: 1, Why: "the verdict or the evidence of release " + string(r.ID) + " was changed after it"}}, faults)
+	for _, change := range []string{
+		`UPDATE evidence SET queries = body`, `UPDATE evidence SET body = queries`, `DELETE FROM evidence`, `UPDATE verdicts SET verdict_json = '{}'`,
+	} {
+		_, err = s.DB().ExecContext(t.Context(), change)
+		must(t, err)
+		_, faults, err = s.VerifyAudit(t.Context())
+		must(t, err)
+		same(t, "faults after "+change, []release.AuditFault{{ID: 1, Why: "the verdict or the evidence of release " + string(r.ID) + " was changed after it"}}, faults)
+		Save(t, s, r, Verdict(r, release.Regressed, true))
+	}
 }

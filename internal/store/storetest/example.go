@@ -37,7 +37,7 @@ func Release(workload string, n int) release.Release {
 // Verdict is a verdict with all its parts filled.
 func Verdict(r release.Release, kind release.VerdictKind, final bool) release.Verdict {
 	decided := r.SeenAt.Add(40 * time.Second)
-	e, v := 5200.0, 0.049
+	e, v := 5200.0, 0.05
 	return release.Verdict{
 		Release: r.ID, Kind: kind, Final: final, DecidedAt: &decided, UpdatedAt: decided, Summary: "the error ratio rose",
 		Needs:    &release.Needs{Requests: 120, Within: time.Minute, Signals: []string{release.SignalErrorRatio}},
