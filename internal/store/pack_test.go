@@ -30,7 +30,9 @@ func anyCurves(t *rapid.T) [][]release.Point {
 		at := time.UnixMilli(rapid.Int64Range(0, 4e12).Draw(t, "start")).UTC()
 		for range rapid.IntRange(0, 30).Draw(t, "points") {
 			at = at.Add(time.Duration(rapid.IntRange(0, 1e6).Draw(t, "step")) * time.Millisecond)
-			count := func() release.Count { return release.Count{Total: rapid.Int64().Draw(t, "total"), Bad: rapid.Int64().Draw(t, "bad")} }
+			count := func() release.Count {
+				return release.Count{Total: rapid.Int64().Draw(t, "total"), Bad: rapid.Int64().Draw(t, "bad")}
+			}
 			p := release.Point{At: at, Release: count(), Stable: count(), EValue: rapid.Float64().Draw(t, "e-value")}
 			p.ReleaseValue, p.BaselineValue = anyValue(t, p.Release), anyValue(t, p.Stable)
 			curves[i] = append(curves[i], p)

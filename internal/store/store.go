@@ -52,8 +52,8 @@ func ForCluster(name string) Option { return func(o *options) { o.cluster = name
 // anew for each connection.
 func PasswordFile(path string) Option { return func(o *options) { o.passwordFile = path } }
 
-// MaxConnections bounds the connections to PostgreSQL.
-func MaxConnections(n int) Option { return func(o *options) { o.maxConnections = n } }
+// MaxConnections bounds the connections to PostgreSQL. Migrations take three.
+func MaxConnections(n int) Option { return func(o *options) { o.maxConnections = max(n, 3) } }
 
 // Automatic undoes Manual.
 func Automatic() Option { return func(o *options) { o.manual = false } }
