@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goccy/go-json"
+
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
@@ -66,6 +68,10 @@ func unpack(form byte, packed []byte) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// decode reads JSON of the store's own making. A list of releases is mostly
+// this, and this decoder takes half the time of the standard library's.
+func decode(text []byte, into any) error { return json.Unmarshal(text, into) }
 
 // packCurves writes the curves of a verdict column by column, because what
 // stands below one another is alike. Values keep seven digits, which is more

@@ -171,16 +171,16 @@ func scanRecord(row scanner) (Record, error) {
 	if err := row.Scan(&rel, &pol, &verdict, &final, &evidence); err != nil {
 		return Record{}, err
 	}
-	if err := json.Unmarshal([]byte(rel), &rec.Release); err != nil {
+	if err := decode([]byte(rel), &rec.Release); err != nil {
 		return Record{}, fmt.Errorf("decode a release: %w", err)
 	}
-	if err := json.Unmarshal([]byte(pol), &rec.Policy); err != nil {
+	if err := decode([]byte(pol), &rec.Policy); err != nil {
 		return Record{}, fmt.Errorf("decode the policy of release %s: %w", rec.Release.ID, err)
 	}
 	rec.Live = !final
 	rec.Verdict = release.Verdict{Release: rec.Release.ID, Kind: release.Pending}
 	if verdict != "" {
-		if err := json.Unmarshal([]byte(verdict), &rec.Verdict); err != nil {
+		if err := decode([]byte(verdict), &rec.Verdict); err != nil {
 			return Record{}, fmt.Errorf("decode the verdict of release %s: %w", rec.Release.ID, err)
 		}
 	}

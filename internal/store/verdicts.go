@@ -127,7 +127,7 @@ func decodeEvidence(body, queries, curves []byte) (list []release.Evidence, err 
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(text, &list); err != nil {
+	if err := decode(text, &list); err != nil {
 		return nil, err
 	}
 	if queries != nil {
@@ -135,7 +135,7 @@ func decodeEvidence(body, queries, curves []byte) (list []release.Evidence, err 
 		if text, err = unpack(formText, queries); err != nil {
 			return nil, err
 		}
-		if err := json.Unmarshal(text, &of); err != nil {
+		if err := decode(text, &of); err != nil {
 			return nil, err
 		}
 		for i := range min(len(of), len(list)) {
