@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 tool = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-short lint fmt generate check bench bench-signals bench-judge bench-patterns demo
+.PHONY: help build test test-short lint fmt generate check bench bench-signals bench-judge bench-patterns bench-store demo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,10 @@ bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, 
 LOGHUB ?= ../shared/data/loghub
 bench-patterns: ## how well and how fast log lines are made into templates, beside the published figures of others; a minute
 	$(GO) run -tags $(TAGS) ./bench/patterns -loghub $(LOGHUB)
+
+bench-store: ## how long the queries behind the pages take with 100,000 releases, in SQLite and PostgreSQL; some ten minutes
+	@echo "filling a SQLite file and a PostgreSQL database of its own with 100,000 releases, then asking"
+	$(GO) run -tags $(TAGS) ./bench/store
 
 bin/lab:
 	cd lab && $(GO) build -trimpath -o ../bin/lab ./cmd/lab

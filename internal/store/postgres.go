@@ -43,7 +43,7 @@ func (s *Store) openPostgres(ctx context.Context, url string) error {
 		"synchronous_commit": "on",
 		// A replica whose machine died lets go of what it held.
 		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3",
-		"idle_in_transaction_session_timeout": "60000", "statement_timeout": "60000", // ms
+		"idle_in_transaction_session_timeout": "60000", // ms
 	} {
 		if _, given := cfg.RuntimeParams[name]; !given {
 			cfg.RuntimeParams[name] = value
