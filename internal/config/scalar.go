@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-const maxDuration = 366 * 24 * time.Hour
+const maxDuration = 10 * 365 * 24 * time.Hour
 
 // ParseDuration reads a duration in Go's form, which may begin with whole
-// days: 90s, 1h30m, 2d, 1d12h. It is never negative and at most a year.
+// days: 90s, 1h30m, 2d, 1d12h. It is never negative and at most ten years.
 func ParseDuration(text string) (time.Duration, error) {
 	text = strings.TrimSpace(text)
 	if _, err := strconv.ParseFloat(text, 64); err == nil && text != "0" {
@@ -35,14 +35,14 @@ func ParseDuration(text string) (time.Duration, error) {
 			return 0, fmt.Errorf("%q is negative: a duration is not", text)
 		}
 		if part > maxDuration {
-			return 0, fmt.Errorf("%q is more than a year", text)
+			return 0, fmt.Errorf("%q is more than ten years", text)
 		}
 		total += part
 	} else if text == "" {
 		return 0, badDuration(text)
 	}
 	if total > maxDuration {
-		return 0, fmt.Errorf("%q is more than a year", text)
+		return 0, fmt.Errorf("%q is more than ten years", text)
 	}
 	return total, nil
 }

@@ -115,7 +115,7 @@ func (k *checker) store() {
 		"store.retention.releases": s.Retention.Releases, "store.retention.curves": s.Retention.Curves, "store.retention.audit": s.Retention.Audit,
 	} {
 		if kept != 0 { // an hour would take away what is being judged
-			k.between(path, kept, day, 36500*day)
+			k.between(path, kept, day, 3650*day)
 		}
 	}
 }
