@@ -61,6 +61,7 @@ type app struct {
 	images    *registry.Resolver
 	lease     *kube.Lease          // nil: this replica agrees with no other
 	current   atomic.Pointer[term] // what watches the cluster now; nil before the first
+	leads     prometheus.Gauge
 	registry  *prometheus.Registry
 	server    *http.Server
 	listener  net.Listener
@@ -87,6 +88,10 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 		cfg.ExternalURL = "http://" + a.listener.Addr().String()
 	}
 	a.registry = newRegistry(opt.Version)
+	a.leads = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "watchtower_leads", Help: "1 while this replica watches, judges and acts; 0 while it stands by.",
+	})
+	a.registry.MustRegister(a.leads)
 	if err := a.openStore(ctx); err != nil {
 		return nil, err
 	}

@@ -172,6 +172,11 @@ func TestTheNextReplicaJudgesWithin20Seconds(t *testing.T) {
 	if second.judges(1) || second.judges(0) {
 		t.Error("the second replica judges while the first leads")
 	}
+	for w, want := range map[*watchtower]string{first: "watchtower_leads 1\n", second: "watchtower_leads 0\n"} {
+		if _, metrics := w.get("/metrics"); !strings.Contains(metrics, want) {
+			t.Errorf("%s does not say %q", w.name, want)
+		}
+	}
 
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)

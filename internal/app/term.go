@@ -62,6 +62,10 @@ func (a *app) serve(leads bool, run func(t *term) error) error {
 	}
 	defer t.metrics.takeBack()
 	a.current.Store(t)
+	if leads {
+		a.leads.Set(1)
+		defer a.leads.Set(0)
+	}
 	return run(t)
 }
 

@@ -147,9 +147,13 @@ func packFloats(b []byte, points []release.Point, of func(release.Point) (float6
 	return b
 }
 
-// sevenDigits keeps the digits of a float32 over the whole range.
+// sevenDigits keeps the digits of a float32 over the whole range; the least
+// numbers of all have fewer to begin with, and stay.
 func sevenDigits(v float64) float64 {
-	const lost = 29 // bits
+	const lost, leastNormal = 29, 0x1p-1022 // bits
+	if math.Abs(v) < leastNormal {
+		return v
+	}
 	bits := math.Float64bits(v)
 	if rounded := math.Float64frombits((bits + 1<<(lost-1)) &^ (1<<lost - 1)); !math.IsInf(rounded, 0) {
 		return rounded
