@@ -145,20 +145,26 @@ func until(t *testing.T, what string, patience time.Duration, holds func() bool)
 	return time.Since(began)
 }
 
-func TestTheNextReplicaJudgesWithin20Seconds(t *testing.T) {
+// replicated is a cluster with a workload, and the configuration of replicas
+// that watch it.
+func replicated(t *testing.T) (cluster *standIn, database, config string) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("it waits for Leases to run out")
 	}
-	database := postgres.Fresh(t)
+	database = postgres.Fresh(t)
 	cluster, kubeconfig := newStandIn(t)
 	prometheus := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"status": "success", "data": map[string]any{"resultType": "matrix", "result": []any{}}})
 	}))
-	defer prometheus.Close()
-	config := fmt.Sprintf(`{cluster: lab, listen: "127.0.0.1:0", tick: 1s, store: {url: %q}, replicas: {namespace: watchtower}, kubernetes: {kubeconfig: %q}, prometheus: {url: %q}}`,
-		database, kubeconfig, prometheus.URL)
+	t.Cleanup(prometheus.Close)
 	cluster.roll(t, "webapp", 1)
+	return cluster, database, fmt.Sprintf(`{cluster: lab, listen: "127.0.0.1:0", tick: 1s, store: {url: %q}, replicas: {namespace: watchtower}, kubernetes: {kubeconfig: %q}, prometheus: {url: %q}}`,
+		database, kubeconfig, prometheus.URL)
+}
 
+func TestTheNextReplicaJudgesWithin20Seconds(t *testing.T) {
+	cluster, database, config := replicated(t)
 	first := begin(t, "first", config)
 	until(t, "the first replica is ready", 20*time.Second, first.ready)
 	until(t, "the first replica judges", 20*time.Second, func() bool { return first.judges(1) })
@@ -193,11 +199,7 @@ func TestTheNextReplicaJudgesWithin20Seconds(t *testing.T) {
 	took = until(t, "the third replica judges", 10*time.Second, func() bool { return third.judges(2) })
 	t.Logf("leader stopped in order: the next one judges after %s", took.Round(10*time.Millisecond))
 
-	st, err := store.Open(t.Context(), database, slog.New(slog.DiscardHandler), store.ForCluster("lab"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := openLab(t, database)
 	rows, faults, err := st.VerifyAudit(t.Context())
 	if err != nil || len(faults) != 0 || rows == 0 {
 		t.Errorf("%d audit rows, %v, %v", rows, faults, err)
@@ -223,4 +225,52 @@ func TestTheNextReplicaJudgesWithin20Seconds(t *testing.T) {
 	if led := cluster.ledBy(); len(led) != 4 { // the first, the second, nobody, the third
 		t.Errorf("led, one after the other: %q", led)
 	}
+}
+
+func (w *watchtower) leads(n int) bool {
+	_, metrics := w.get("/metrics")
+	return strings.Contains(metrics, fmt.Sprintf("watchtower_leads %d\n", n))
+}
+
+func TestAReplicaThatHungStandsByAndMayLeadAgain(t *testing.T) {
+	_, database, config := replicated(t)
+	first := begin(t, "first", config)
+	until(t, "the first replica judges", 20*time.Second, func() bool { return first.judges(1) })
+	second := begin(t, "second", config)
+	until(t, "the second replica is ready", 20*time.Second, second.ready)
+
+	if err := first.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	took := until(t, "the second replica judges", 25*time.Second, func() bool { return second.judges(1) })
+	t.Logf("leader hangs: the next one judges after %s", took.Round(10*time.Millisecond))
+	if err := first.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the first replica leads no longer", 20*time.Second, func() bool { return first.leads(0) })
+	until(t, "the first replica is ready again", 20*time.Second, first.ready)
+	if !second.leads(1) {
+		t.Error("the second replica gave up when the first woke")
+	}
+
+	// The same process may lead once more, and goes on with its jobs.
+	if err := second.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the first replica judges again", 25*time.Second, func() bool { return first.judges(1) && first.leads(1) })
+	until(t, "the first replica is ready", 20*time.Second, first.ready)
+	st := openLab(t, database)
+	if rows, faults, err := st.VerifyAudit(t.Context()); err != nil || len(faults) != 0 || rows == 0 {
+		t.Errorf("%d audit rows, %v, %v", rows, faults, err)
+	}
+}
+
+func openLab(t *testing.T, database string) *store.Store {
+	t.Helper()
+	st, err := store.Open(t.Context(), database, slog.New(slog.DiscardHandler), store.ForCluster("lab"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st
 }
