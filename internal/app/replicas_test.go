@@ -89,7 +89,7 @@ func begin(t *testing.T, name, config string) *watchtower {
 	}
 	t.Cleanup(func() {
 		_ = w.cmd.Process.Kill()
-		<-w.done
+		<-w.done //nolint:errcheck // it was killed
 		if t.Failed() {
 			t.Logf("%s said:\n%s", name, w.said())
 		}

@@ -201,7 +201,7 @@ func storedDigest(ctx context.Context, q querier, id release.ID) (string, error)
 	}
 	texts := []string{verdict}
 	for _, packed := range [][]byte{body, queries} {
-		text, err := unpack(formText, packed)
+		text, err := unpack(packed)
 		if err != nil { // it was changed: no digest is the right one
 			text = packed
 		}

@@ -59,7 +59,7 @@ func (s session) QueryContext(ctx context.Context, query string, args ...any) (r
 	query = s.dialect.rebind(query)
 	args = storable(args)
 	if s.again == nil {
-		return s.on.QueryContext(ctx, query, args...)
+		return s.on.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller's
 	}
 	err = s.again(ctx, func() (bool, error) {
 		rows, err = s.on.QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // the caller's

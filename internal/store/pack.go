@@ -16,15 +16,12 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
-// What is packed begins with the number of its form, so that there may be
-// others.
-const (
-	formText   = 1 // deflated with packWords
-	formCurves = 1 // deflated columns
-)
+// packedForm begins what is packed, so that there may be other forms: this one
+// is deflated with packWords.
+const packedForm = 1
 
-// packWords are what evidence is mostly made of. They belong to form 1 and
-// never change.
+// packWords are what evidence is mostly made of. They belong to the form
+// and never change.
 const packWords = `"source":"prometheus","expr":"","from":"2026-","to":"2026-","queries":[{"source":"prometheus","expr":"http_requests_total{namespace=\"",pod=~\"` +
 	`[{"signal":"throughput","signal":"restarts","signal":"memory","signal":"cpu","signal":"pod_state","signal":"latency","signal":"error_ratio","baseline":"stable",` +
 	`"seen_by":"callers","seen_by":"server","e_value":0.,"healthy_e_value":0.,"baseline_value":0.,"release_value":0.,"unit":"seconds","unit":"count","unit":"ratio",` +
@@ -43,8 +40,8 @@ var (
 )
 
 // pack deflates a text.
-func pack(form byte, text []byte) []byte {
-	out := bytes.NewBuffer([]byte{form})
+func pack(text []byte) []byte {
+	out := bytes.NewBuffer([]byte{packedForm})
 	w := deflaters.Get().(*flate.Writer) //nolint:forcetypeassert // the pool's own
 	defer deflaters.Put(w)
 	w.Reset(out) // keeps the words
@@ -53,8 +50,8 @@ func pack(form byte, text []byte) []byte {
 	return out.Bytes()
 }
 
-func unpack(form byte, packed []byte) ([]byte, error) {
-	if len(packed) == 0 || packed[0] != form {
+func unpack(packed []byte) ([]byte, error) {
+	if len(packed) == 0 || packed[0] != packedForm {
 		return nil, errPacked
 	}
 	r := inflaters.Get().(io.ReadCloser) //nolint:forcetypeassert // the pool's own
@@ -91,7 +88,7 @@ func packCurves(curves [][]release.Point) []byte {
 		b = packValues(b, points, func(p release.Point) (*float64, release.Count) { return p.BaselineValue, p.Stable })
 		b = packFloats(b, points, func(p release.Point) (float64, bool) { return p.EValue, true })
 	}
-	return pack(formCurves, b)
+	return pack(b)
 }
 
 // packTimes writes how each step differs from the one before: ticks are alike.
@@ -163,7 +160,7 @@ func sevenDigits(v float64) float64 {
 
 // unpackCurves reads what packCurves wrote.
 func unpackCurves(packed []byte) ([][]release.Point, error) {
-	b, err := unpack(formCurves, packed)
+	b, err := unpack(packed)
 	if err != nil {
 		return nil, err
 	}

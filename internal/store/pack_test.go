@@ -65,7 +65,7 @@ func TestACurveIsUnpackedAsItWasPackedToSevenDigits(t *testing.T) {
 func TestTextIsUnpackedAsItWasPacked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.SliceOf(rapid.Byte()).Draw(t, "text")
-		got, err := unpack(formText, pack(formText, want))
+		got, err := unpack(pack(want))
 		if err != nil || string(got) != string(want) {
 			t.Fatalf("%q, %v; want %q", got, err, want)
 		}
@@ -83,9 +83,9 @@ func FuzzUnpackCurves(f *testing.F) {
 	v := 0.25
 	f.Add(packCurves(nil))
 	f.Add(packCurves([][]release.Point{{{At: time.UnixMilli(1), Release: release.Count{Total: 4, Bad: 1}, ReleaseValue: &v, EValue: 3}}, nil}))
-	f.Add([]byte{formCurves, 0xff, 0xff})
-	f.Add(pack(formCurves, []byte{1, 0xff, 0xff, 0xff, 0x0f}))
-	f.Add(pack(formCurves, []byte{1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}))
+	f.Add([]byte{packedForm, 0xff, 0xff})
+	f.Add(pack([]byte{1, 0xff, 0xff, 0xff, 0x0f}))
+	f.Add(pack([]byte{1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}))
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		curves, err := unpackCurves(packed)
 		if err != nil {
@@ -101,5 +101,5 @@ func FuzzUnpackCurves(f *testing.F) {
 func FuzzUnpackColumns(f *testing.F) {
 	f.Add([]byte{1, 1, 0, 2, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 9, 9})
-	f.Fuzz(func(t *testing.T, columns []byte) { _, _ = unpackCurves(pack(formCurves, columns)) })
+	f.Fuzz(func(t *testing.T, columns []byte) { _, _ = unpackCurves(pack(columns)) })
 }

@@ -87,7 +87,7 @@ func (t *Tx) saveEvidence(id release.ID, texts evidenceTexts, curves [][]release
 	_, err := t.on.ExecContext(t.ctx, `
 		INSERT INTO evidence (release_id, body, queries) VALUES (?, ?, ?)
 		ON CONFLICT (release_id) DO UPDATE SET body = excluded.body, queries = excluded.queries`,
-		string(id), pack(formText, texts.evidence), pack(formText, texts.queries))
+		string(id), pack(texts.evidence), pack(texts.queries))
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func readEvidence(ctx context.Context, q querier, id release.ID) ([]release.Evid
 
 // decodeEvidence leaves out what is nil of queries and curves.
 func decodeEvidence(body, queries, curves []byte) (list []release.Evidence, err error) {
-	text, err := unpack(formText, body)
+	text, err := unpack(body)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func decodeEvidence(body, queries, curves []byte) (list []release.Evidence, err 
 	}
 	if queries != nil {
 		var of [][]release.Query
-		if text, err = unpack(formText, queries); err != nil {
+		if text, err = unpack(queries); err != nil {
 			return nil, err
 		}
 		if err := decode(text, &of); err != nil {

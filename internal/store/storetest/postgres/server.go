@@ -26,7 +26,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver, by the name "pgx"
 )
 
-// ErrMissing: this machine has no PostgreSQL to start.
+// ErrMissing says that this machine has no PostgreSQL to start.
 var ErrMissing = errors.New("there is no PostgreSQL here; install it with: apt-get install postgresql")
 
 // Server is one PostgreSQL.
@@ -218,7 +218,7 @@ func (s *Server) end(how syscall.Signal) error {
 		return err
 	}
 	select {
-	case <-s.ended: // its status tells how it was ended
+	case <-s.ended: //nolint:errcheck // its status tells how it was ended
 		return nil
 	case <-time.After(time.Minute):
 		return errors.New("PostgreSQL does not end")
