@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"sync"
@@ -59,11 +58,11 @@ func unpack(packed []byte) ([]byte, error) {
 	if err := r.(flate.Resetter).Reset(bytes.NewReader(packed[1:]), []byte(packWords)); err != nil { //nolint:forcetypeassert // documented
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
-	if err != nil || len(text) > maxUnpacked {
-		return nil, fmt.Errorf("%w: %w", errPacked, err)
+	text := bytes.NewBuffer(make([]byte, 0, 8*len(packed)))
+	if _, err := text.ReadFrom(io.LimitReader(r, maxUnpacked+1)); err != nil || text.Len() > maxUnpacked {
+		return nil, errPacked
 	}
-	return text, nil
+	return text.Bytes(), nil
 }
 
 // decode reads JSON of the store's own making. A list of releases is mostly
