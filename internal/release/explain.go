@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // HeadlineLimit is how many characters Headline answers at most.
@@ -13,41 +14,71 @@ const HeadlineLimit = 120
 // Headline says in one line what became of a release, as in "shop/webapp v2 →
 // v3 regressed: error ratio 0.1 % → 4.9 %".
 func Headline(rel Release, v Verdict) string {
-	head := OneLine(rel.Workload.String(), 50) + " " + VersionStep(rel) + " "
 	switch v.Kind {
 	case Healthy:
-		head += "is healthy"
+		return FirstLine(rel, "is healthy", "")
 	case Regressed:
-		head += "regressed"
-		if w := Worst(v.Evidence); w != nil {
-			head += ": " + change(*w)
-		}
+		return FirstLine(rel, "regressed", Worsening(v.Evidence))
 	case InsufficientData:
-		head += "could not be judged"
 		if v.Needs != nil && v.Needs.Requests > 0 {
-			head += ": " + Integer(v.Needs.Requests) + " more requests needed"
+			return FirstLine(rel, "could not be judged", Integer(v.Needs.Requests)+" more requests needed")
 		}
+		return FirstLine(rel, "could not be judged", "")
 	case SourceBroken:
-		head += "cannot be judged: its measurements are not to be had"
-	default:
-		head += "is being watched"
+		return FirstLine(rel, "cannot be judged", "its measurements are not to be had")
 	}
-	return OneLine(head, HeadlineLimit)
+	return FirstLine(rel, "is being watched", "")
+}
+
+// FirstLine says of a release what became of it and, after a colon, in which
+// numbers: HeadlineLimit characters at most. Where there is too little room the
+// names give way, then the numbers as a whole: half a number is another one.
+func FirstLine(rel Release, became, numbers string) string {
+	step := VersionStep(rel)
+	for _, room := range []int{50, 30, 16} {
+		who := OneLine(rel.Workload.String(), room) + " " + step + " " + became
+		if numbers == "" {
+			return OneLine(who, HeadlineLimit)
+		}
+		if line := who + ": " + numbers; utf8.RuneCountInString(line) <= HeadlineLimit {
+			return OneLine(line, HeadlineLimit)
+		}
+	}
+	return OneLine(OneLine(rel.Workload.String(), 50)+" "+step+" "+became, HeadlineLimit)
+}
+
+// Worsening says what the worst of the evidence shows, as in "error ratio
+// 0.1 % → 4.9 %"; "" where there is none.
+func Worsening(evidence []Evidence) string {
+	w := Worst(evidence)
+	if w == nil {
+		return ""
+	}
+	return change(*w)
 }
 
 // VersionStep names what changed, as in "v2 → v3"; by digest where the tag
 // stayed the same, and the new version alone at a first deployment.
 func VersionStep(rel Release) string {
+	from, to := Versions(rel)
+	if from == "" {
+		return to
+	}
+	return OneLine(from, 20) + " → " + OneLine(to, 20)
+}
+
+// Versions are the two of VersionStep; from is "" at a first deployment.
+func Versions(rel Release) (from, to string) {
 	changed := rel.Changed()
 	if len(changed) == 0 {
 		changed = rel.ReplicaSet.Images
 	}
-	to := Version(changed)
+	to = Version(changed)
 	if rel.Previous == nil {
-		return OneLine(to, 40)
+		return "", OneLine(to, 40)
 	}
 	before := imagesOf(rel.Previous.Images, changed)
-	from := Version(before)
+	from = Version(before)
 	if from == to {
 		if f, t := digests(before), digests(changed); f != "" && t != "" && f != t {
 			from, to = f, t
@@ -56,7 +87,7 @@ func VersionStep(rel Release) string {
 	if from == "" {
 		from = "(new)"
 	}
-	return OneLine(from, 20) + " → " + OneLine(to, 20)
+	return OneLine(from, 40), OneLine(to, 40)
 }
 
 func imagesOf(all, containers []Image) []Image {
@@ -134,8 +165,8 @@ func SignalName(signal string) string {
 	return OneLine(signal, 40)
 }
 
-// name is the signal's, with whose count it is where that is not the pods' own.
-func (e Evidence) name() string {
+// Name is the signal's, with whose count it is where that is not the pods' own.
+func (e Evidence) Name() string {
 	if e.SeenBy == SeenByCallers {
 		return SignalName(e.Signal) + " as callers see it"
 	}
@@ -157,12 +188,12 @@ func (e Evidence) quantity() bool {
 func EvidenceSentence(e Evidence) string {
 	if e.EValue == nil && e.Baseline == BaselineNone {
 		if e.Reason == "" {
-			return e.name() + ": nothing was measured"
+			return e.Name() + ": nothing was measured"
 		}
-		return e.name() + ": " + OneLine(e.Reason, 300)
+		return e.Name() + ": " + OneLine(e.Reason, 300)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s%s", e.name(), Value(e.ReleaseValue, e.Unit), counted(e.Release, e))
+	fmt.Fprintf(&b, "%s %s%s", e.Name(), Value(e.ReleaseValue, e.Unit), counted(e.Release, e))
 	if where := baseline(e.Baseline); where != "" {
 		fmt.Fprintf(&b, " against %s%s %s", Value(e.BaselineValue, e.Unit), counted(e.Stable, e), where)
 	}
@@ -208,6 +239,15 @@ func baseline(a Arm) string {
 		return "allowed"
 	}
 	return ""
+}
+
+// EffectWords says how many times as much, as in "38 times as high (12 to 160)";
+// "" where that cannot be had.
+func (e Evidence) EffectWords() string {
+	if e.Effect == nil {
+		return ""
+	}
+	return effect(*e.Effect, e)
 }
 
 func effect(e Effect, of Evidence) string {

@@ -88,7 +88,7 @@ func routeName(route string) string {
 }
 
 // name is the signal's, with whose count it is where that is not the pods' own.
-func (s SignalStatus) name() string { return Evidence{Signal: s.Signal, SeenBy: s.SeenBy}.name() }
+func (s SignalStatus) name() string { return Evidence{Signal: s.Signal, SeenBy: s.SeenBy}.Name() }
 
 // values are those of the arms: "release 4.9 % (31 of 634, 2 pods), stable …".
 func (s SignalStatus) values() string {

@@ -63,7 +63,9 @@ type Policy struct {
 	// Weights of the signals; they are scaled to sum to 1 over what is measured.
 	Weights map[string]float64 `json:"weights"`
 	Issue   bool               `json:"issue"` // open a hotfix issue for a regressed release
-	Custom  []CustomSignal     `json:"signals,omitempty"`
+	// Severity of the messages about a regressed release.
+	Severity Severity       `json:"severity,omitempty"`
+	Custom   []CustomSignal `json:"signals,omitempty"`
 }
 
 // CustomSignal is a signal of the user's own, in one of three forms: Bad with
@@ -116,5 +118,6 @@ func DefaultPolicy() Policy {
 		BurnRate: 14.4,
 		Weights:  map[string]float64{"errors": 0.4, "callers": 0.2, "latency": 0.3, "throughput": 0.1, "resources": 0.1, "custom": 0.3, "slo": 0.2},
 		Issue:    true,
+		Severity: SeverityCritical,
 	}
 }

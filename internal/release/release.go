@@ -74,6 +74,8 @@ type Release struct {
 	HistoryUntil time.Time `json:"history_until"`
 	// Annotations of the Deployment under AnnotationPrefix, keys without it.
 	Annotations map[string]string `json:"annotations,omitempty"`
+	// Labels of the workload that messages carry, such as team.
+	Labels map[string]string `json:"labels,omitempty"`
 	// SupersededBy is the newer release that overtook this one.
 	SupersededBy ID `json:"superseded_by,omitempty"`
 }

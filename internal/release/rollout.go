@@ -11,6 +11,8 @@ type Rollout struct {
 	Recreate   bool
 	// Annotations under AnnotationPrefix, keys without it.
 	Annotations map[string]string
+	// Labels of the workload that messages carry, such as team.
+	Labels map[string]string
 	// Current is the ReplicaSet whose template is the Deployment's.
 	Current      ReplicaSet
 	CurrentReady int
