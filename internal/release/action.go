@@ -11,6 +11,8 @@ const (
 	ActionRollback ActionKind = "rollback"
 	ActionIssue    ActionKind = "issue"
 	ActionEvent    ActionKind = "event"
+	// ActionMessage keeps one receiver told of how a release stands.
+	ActionMessage ActionKind = "message"
 )
 
 // ActionState is where an action stands.
@@ -22,26 +24,49 @@ const (
 	ActionDone    ActionState = "done"
 	ActionVoid    ActionState = "void"    // its ground fell away; nothing was done
 	ActionRefused ActionState = "refused" // a rule forbade it; nothing was done
-	ActionFailed  ActionState = "failed"  // given up after its retries
+	ActionFailed  ActionState = "failed"  // given up after its retries: a dead letter
 	// ActionWaiting: a person must approve it first.
 	ActionWaiting ActionState = "waiting"
 )
 
 // Action is one effect, known by its key, that happens once.
 type Action struct {
-	Key       string      `json:"key"` // release ID + "/" + kind (+ "/" + suffix)
-	Release   ID          `json:"release"`
-	Kind      ActionKind  `json:"kind"`
-	State     ActionState `json:"state"`
-	Detail    string      `json:"detail,omitempty"` // what came of it, in words
-	URL       string      `json:"url,omitempty"`
-	CreatedAt time.Time   `json:"created_at"`
-	UpdatedAt time.Time   `json:"updated_at"`
-	Attempts  int         `json:"attempts"`
+	// Key is release ID + "/" + kind (+ "/" + sink or suffix). The ID stands for
+	// the cluster, the workload's UID and the release.
+	Key     string     `json:"key"`
+	Release ID         `json:"release"`
+	Kind    ActionKind `json:"kind"`
+	// Sink is the receiver it is for; "" of a kind that has none.
+	Sink   string      `json:"sink,omitempty"`
+	State  ActionState `json:"state"`
+	Detail string      `json:"detail,omitempty"` // what came of it, in words
+	URL    string      `json:"url,omitempty"`
+	// WaitsFor says what a waiting action waits for.
+	WaitsFor Wait `json:"waits_for,omitempty"`
+	// ExpiresAt is when a waiting action can no longer be approved; nil: at any time.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	CreatedAt time.Time  `json:"created_at"`
+	UpdatedAt time.Time  `json:"updated_at"`
+	// PendingSince is from when on its patience counts: it was decided, approved
+	// or retried.
+	PendingSince time.Time `json:"pending_since"`
+	Attempts     int       `json:"attempts"` // since PendingSince
 }
+
+// Wait is what a waiting action waits for.
+type Wait string
+
+// What there is to wait for.
+const (
+	WaitsForApproval Wait = "approval" // the policy asks a person
+	WaitsForBreaker  Wait = "breaker"  // too much happened at once
+)
 
 // ActionKey is the key of a release's only action of a kind.
 func ActionKey(id ID, kind ActionKind) string { return string(id) + "/" + string(kind) }
+
+// SinkKey is the key of a release's action of a kind for one receiver.
+func SinkKey(id ID, kind ActionKind, sink string) string { return ActionKey(id, kind) + "/" + sink }
 
 // RollbackRequest asks for a workload to be put back, fenced by what was true
 // when the verdict fell: the same Deployment (its UID) with the pod template of

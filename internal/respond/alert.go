@@ -154,6 +154,7 @@ func (r *Responder) postBatch(ctx context.Context, batch []store.Alert) (again t
 	if err := r.deps.Alerter.Post(ctx, posts); err != nil {
 		return 0, err
 	}
+	at(pointPosted)
 	return again, r.record(ctx, func(_ context.Context, tx *store.Tx) error { return taken(tx, batch, now) })
 }
 

@@ -2,6 +2,7 @@ package respond
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +15,8 @@ import (
 // of its job.
 var points = []string{
 	"before list", "after list", "before rollback", "after rollback", "before event", "after event", "before alert", "after alert",
-	"before find", "after find", "before issue", "after issue", "before restored", "after restored", "after watchtower_action", "after watchtower_restore",
+	"before find", "after find", "before issue", "after issue", "before restored", "after restored",
+	"before message", "after message", "after watchtower_action", "after watchtower_restore",
 }
 
 // once fails unless everything a regressed release leads to happened once.
@@ -34,6 +36,13 @@ func once(t tester, w *world, id release.ID) {
 	}
 	if got := states(w, id); got != "alert=done event/rollback=done event=done issue=done rollback=done" {
 		t.Errorf("actions %q", got)
+	}
+	told := w.sinks["pager"].told(id)
+	if n := len(told); n == 0 || told[n-1] != release.SaysRestored || !slices.ContainsFunc(told, release.MessageState.Open) {
+		t.Errorf("people were told %v", told)
+	}
+	if wrongs := w.sinks["pager"].wrongs(); len(wrongs) > 0 {
+		t.Errorf("receiver: %v", wrongs)
 	}
 	audit := w.audit(id)
 	for _, row := range []string{"verdict regressed", "decision ", "rollback done", "issue done", "alert done", "restored done", "alert ending", "alert resolved"} {

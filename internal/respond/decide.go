@@ -42,18 +42,21 @@ func (r *Responder) Decide(ctx context.Context, rel release.Release, v release.V
 				return err
 			}
 		}
-		if v.Kind != release.Regressed || !v.Final {
+		if v.Kind == release.Regressed && v.Final {
+			if settled, err = r.decideActions(ctx, tx, rel, v, p); err != nil {
+				return err
+			}
+		}
+		if !became && final == v.Final {
 			return nil
 		}
-		settled, err = r.decideActions(ctx, tx, rel, v, p)
-		return err
+		return r.speak(ctx, tx, store.Record{Release: rel, Verdict: v, Policy: p, Live: !v.Final})
 	})
 	if err != nil {
 		return fmt.Errorf("decide release %s of %s: %w", rel.ID, rel.Workload, err)
 	}
-	if v.Kind == release.Regressed && v.Final {
-		r.bell.ring()
-	}
+	at(pointDecided)
+	r.bell.ring()
 	if became {
 		r.metrics.verdicts.WithLabelValues(string(v.Kind)).Inc()
 	}
@@ -135,7 +138,8 @@ func decisions(rel release.Release, v release.Verdict, p release.Policy, allowed
 	now := time.Now()
 	action := func(kind release.ActionKind, state release.ActionState, detail string) release.Action {
 		return release.Action{
-			Key: release.ActionKey(rel.ID, kind), Release: rel.ID, Kind: kind, State: state, Detail: detail, CreatedAt: now, UpdatedAt: now,
+			Key: release.ActionKey(rel.ID, kind), Release: rel.ID, Kind: kind, State: state, Detail: detail,
+			CreatedAt: now, UpdatedAt: now, PendingSince: now,
 		}
 	}
 	var out []release.Action
@@ -201,6 +205,11 @@ func (r *Responder) add(ctx context.Context, tx *store.Tx, a release.Action) err
 	if err != nil || !inserted || a.State != release.ActionPending {
 		return err
 	}
+	return r.enqueue(ctx, tx, a)
+}
+
+// enqueue has a pending action carried out.
+func (r *Responder) enqueue(ctx context.Context, tx *store.Tx, a release.Action) error {
 	priority := 2
 	if a.Kind == release.ActionRollback {
 		priority = 1
@@ -223,7 +232,7 @@ func (r *Responder) Closed(ctx context.Context, id release.ID, why string) error
 			return err
 		}
 		if err == nil && a.State == release.ActionWaiting {
-			a.State, a.Detail, a.UpdatedAt = release.ActionVoid, release.OneLine(why, maxDetail), time.Now()
+			a.State, a.Detail, a.WaitsFor, a.ExpiresAt, a.UpdatedAt = release.ActionVoid, release.OneLine(why, maxDetail), "", nil, time.Now()
 			if _, err := tx.UpdateAction(a); err != nil {
 				return err
 			}
@@ -232,7 +241,10 @@ func (r *Responder) Closed(ctx context.Context, id release.ID, why string) error
 			}
 			settled = append(settled, a)
 		}
-		return endAlert(tx, id, "closed: "+why, "")
+		if err := endAlert(tx, id, "closed: "+why, ""); err != nil {
+			return err
+		}
+		return r.close(ctx, tx, id, why)
 	})
 	if err != nil {
 		return fmt.Errorf("close release %s: %w", id, err)
@@ -241,5 +253,26 @@ func (r *Responder) Closed(ctx context.Context, id release.ID, why string) error
 		r.metrics.settled(a)
 	}
 	r.pokeAlerts()
+	r.bell.ring()
 	return nil
+}
+
+// close notes why a release is over, the first time, and tells of it.
+func (r *Responder) close(ctx context.Context, tx *store.Tx, id release.ID, why string) error {
+	rec, err := tx.Release(id)
+	if release.ErrorCode(err) == release.CodeNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	after, err := tx.Aftermath(id)
+	if err != nil || after.Closed != "" {
+		return err
+	}
+	after.Closed = release.OneLine(why, maxDetail)
+	if err := tx.SaveAftermath(after); err != nil {
+		return err
+	}
+	return r.speak(ctx, tx, rec)
 }

@@ -33,6 +33,7 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 	if err != nil {
 		return outcome{}, err
 	}
+	at(pointFound)
 	detail := "opened before, found by its marker"
 	if !found {
 		commits, note := r.suspects(ctx, repo, rec.Release)
@@ -43,10 +44,14 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 		if url, err = r.deps.Forge.OpenIssue(ctx, repo, text.issue()); err != nil {
 			return outcome{}, err
 		}
+		at(pointOpened)
 		detail = "opened"
 	}
-	return outcome{state: release.ActionDone, detail: detail, url: url, follow: func(_ context.Context, tx *store.Tx, a release.Action) error {
-		return annotate(tx, a.Release, map[string]string{annotationIssue: a.URL})
+	return outcome{state: release.ActionDone, detail: detail, url: url, follow: func(ctx context.Context, tx *store.Tx, a release.Action) error {
+		if err := annotate(tx, a.Release, map[string]string{annotationIssue: a.URL}); err != nil {
+			return err
+		}
+		return r.speak(ctx, tx, rec)
 	}}, nil
 }
 

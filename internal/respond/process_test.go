@@ -110,3 +110,13 @@ func (p *process) OpenIssue(ctx context.Context, repo string, is release.Issue) 
 func (p *process) Commits(ctx context.Context, repo, from, to string) ([]release.Commit, error) {
 	return p.w.forge.Commits(ctx, repo, from, to)
 }
+
+// deliverer is a receiver as a process reaches it.
+type deliverer struct {
+	p    *process
+	sink *strictSink
+}
+
+func (d deliverer) Deliver(ctx context.Context, m release.Message, ref []byte) ([]byte, error) {
+	return around(ctx, d.p, "message", func() ([]byte, error) { return d.sink.Deliver(ctx, m, ref) })
+}

@@ -75,7 +75,7 @@ func (r *randomRun) step() {
 	name := rapid.SampledFrom([]string{"webapp", "backend"}).Draw(r.t, "workload")
 	h := r.current[name]
 	what := rapid.SampledFrom([]string{
-		"deploy", "deploy", "judge", "judge", "judge", "judge", "judge earlier", "wait", "wait", "kill", "arm", "cluster", "alerts", "forge", "forget", "close",
+		"deploy", "deploy", "judge", "judge", "judge", "judge", "judge earlier", "wait", "wait", "kill", "arm", "cluster", "alerts", "forge", "pager", "forget", "close",
 	}).Draw(r.t, "step")
 	w := r.w
 	if h == nil {
@@ -104,6 +104,8 @@ func (r *randomRun) step() {
 		w.alerts.fail(away(rapid.Bool().Draw(r.t, "down")))
 	case "forge":
 		w.forge.fail(away(rapid.Bool().Draw(r.t, "down")))
+	case "pager":
+		w.sinks["pager"].fail(away(rapid.Bool().Draw(r.t, "down")))
 	case "forget":
 		w.cluster.forget(name, func(rs release.ReplicaSet) bool {
 			return rs.UID == h.rel.ReplicaSet.UID || rapid.Bool().Draw(r.t, "keep")
@@ -163,6 +165,7 @@ func (r *randomRun) settle() {
 	r.w.cluster.setDown(false)
 	r.w.alerts.fail(nil)
 	r.w.forge.fail(nil)
+	r.w.sinks["pager"].fail(nil)
 	for _, h := range r.all {
 		r.w.until("settled", 5*time.Minute, r.w.settled(h.rel.ID))
 	}
@@ -175,9 +178,13 @@ func (r *randomRun) check() {
 		patches[req.Release]++
 	}
 	issues := r.w.forge.opened()
+	if wrongs := r.w.sinks["pager"].wrongs(); len(wrongs) > 0 {
+		r.t.Errorf("receiver: %v", wrongs)
+	}
 	for _, h := range r.all {
 		id := h.rel.ID
 		actions := r.w.actions(id)
+		delete(actions, "message/pager")
 		audit := strings.Join(r.w.audit(id), "\n")
 		marked := 0
 		for _, is := range issues {

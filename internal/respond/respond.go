@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 
+	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
 )
@@ -60,8 +61,14 @@ type Deps struct {
 	Cluster Cluster
 	Alerter Alerter // nil: none is configured
 	Forge   Forge   // nil: none is configured
+	// Notifiers tell people, by the names of their receivers.
+	Notifiers map[string]Notifier
+	// Route names the receivers a message is for; nil: all there are.
+	Route func(release.Message) []string
 	// ExternalURL is where people reach Watchtower's pages; "" when unknown.
 	ExternalURL string
+	// Places are what messages link to.
+	Places message.Places
 }
 
 // Responder records verdicts and carries out what follows from them.
@@ -96,6 +103,7 @@ func New(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer
 
 func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer, tune func(*river.Config)) (*Responder, error) {
 	deps.ExternalURL = strings.TrimRight(deps.ExternalURL, "/")
+	deps.Places.ExternalURL = deps.ExternalURL
 	r := &Responder{
 		store: st, deps: deps, log: log, bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}

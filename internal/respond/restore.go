@@ -41,6 +41,7 @@ func (w *restoreWorker) Work(ctx context.Context, job *river.Job[restoreArgs]) e
 	r, args := w.responder, job.Args
 	took := time.Since(args.Since)
 	restored, err := r.deps.Cluster.Restored(ctx, args.Workload, args.Target)
+	at(pointRestored)
 	switch {
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		return river.JobSnooze(0)
@@ -73,13 +74,36 @@ func (w *restoreWorker) end(ctx context.Context, job *river.Job[restoreArgs], st
 		} else if err := annotate(tx, id, map[string]string{annotationRestored: state + ": " + why}); err != nil {
 			return err
 		}
+		if err := r.aftermath(ctx, tx, id, release.ActionState(state), why); err != nil {
+			return err
+		}
 		_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, tx.SQL(), job)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("record that %s came back: %w", job.Args.Workload, err)
 	}
+	at(pointWatched)
 	r.log.Info("rollback watched to its end", "release", string(id), "workload", job.Args.Workload.String(), "state", state, "detail", why)
 	r.pokeAlerts()
+	r.bell.ring()
 	return nil
+}
+
+// aftermath notes what came of watching a workload come back, and tells of it.
+func (r *Responder) aftermath(ctx context.Context, tx *store.Tx, id release.ID, state release.ActionState, why string) error {
+	after, err := tx.Aftermath(id)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	after.Restored, after.RestoredDetail, after.RestoredAt = state, release.OneLine(why, maxDetail), &now
+	if err := tx.SaveAftermath(after); err != nil {
+		return err
+	}
+	rec, err := tx.Release(id)
+	if err != nil {
+		return err
+	}
+	return r.speak(ctx, tx, rec)
 }

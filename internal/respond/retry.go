@@ -27,6 +27,7 @@ var patience = map[release.ActionKind]time.Duration{
 	release.ActionEvent:    time.Hour,
 	release.ActionAlert:    24 * time.Hour,
 	release.ActionIssue:    24 * time.Hour,
+	release.ActionMessage:  24 * time.Hour,
 }
 
 // backoff is how long to wait after the n-th failure, from 1: 1 s, 2 s, 4 s …
@@ -64,7 +65,7 @@ func failure(a release.Action, err error, now time.Time) (out outcome, again tim
 			return outcome{state: release.ActionFailed, detail: fmt.Sprintf("given up after %d attempts: %s", a.Attempts, detail)}, 0
 		}
 	}
-	age := now.Sub(a.CreatedAt)
+	age := now.Sub(a.PendingSince)
 	if age >= patience[a.Kind] {
 		return outcome{state: release.ActionFailed, detail: fmt.Sprintf("given up after %s: %s", release.Seconds(age.Seconds()), detail)}, 0
 	}

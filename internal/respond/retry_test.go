@@ -54,7 +54,7 @@ func TestWhatBecomesOfAFailedAction(t *testing.T) {
 		{"a job's time is over", release.ActionEvent, 1, 0, release.E(release.CodeUnavailable, "slow", context.DeadlineExceeded), "", 800 * time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			a := release.Action{Kind: test.kind, Attempts: test.attempts, CreatedAt: now.Add(-test.age)}
+			a := release.Action{Kind: test.kind, Attempts: test.attempts, PendingSince: now.Add(-test.age)}
 			out, again := failure(a, test.err, now)
 			if out.state != test.state || (again > 0) != (test.state == "") || again < test.atLeast {
 				t.Errorf("%q, again after %s", out.state, again)

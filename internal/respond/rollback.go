@@ -31,10 +31,12 @@ func (r *Responder) rollback(ctx context.Context, a release.Action, rec store.Re
 	if refused != "" {
 		return outcome{state: release.ActionRefused, detail: refused, follow: r.afterRollback(rec, nil)}, nil
 	}
+	at(pointPlanned)
 	res, err := r.deps.Cluster.Rollback(ctx, plan.Request)
 	if err != nil {
 		return outcome{}, err
 	}
+	at(pointPatched)
 	target := plan.Request.Target
 	if res.Target.Name != "" && res.Target.Name != target.Name { // put back by an earlier attempt
 		target, plan.Why = res.Target, "patched before"
@@ -88,9 +90,13 @@ func (r *Responder) afterRollback(rec store.Record, target *release.ReplicaSet) 
 		}
 		now := time.Now()
 		told := release.Action{
-			Key: eventOfRollback(a.Release), Release: a.Release, Kind: release.ActionEvent, State: release.ActionPending, CreatedAt: now, UpdatedAt: now,
+			Key: eventOfRollback(a.Release), Release: a.Release, Kind: release.ActionEvent, State: release.ActionPending,
+			CreatedAt: now, UpdatedAt: now, PendingSince: now,
 		}
 		if err := r.add(ctx, tx, told); err != nil {
+			return err
+		}
+		if err := r.speak(ctx, tx, rec); err != nil {
 			return err
 		}
 		if target == nil {
@@ -110,18 +116,19 @@ func eventOfRollback(id release.ID) string {
 
 // event writes the verdict, or what came of the rollback, on the Deployment.
 func (r *Responder) event(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
-	reason, message, warning := "ReleaseRegressed", release.Headline(rec.Release, rec.Verdict), true
+	reason, text, warning := "ReleaseRegressed", release.Headline(rec.Release, rec.Verdict), true
 	if strings.HasSuffix(a.Key, "/rollback") {
 		rollback, err := r.store.Action(ctx, release.ActionKey(a.Release, release.ActionRollback))
 		if err != nil {
 			return outcome{}, err
 		}
 		reason, warning = eventReason(rollback.State)
-		message = "rollback of " + release.VersionStep(rec.Release) + " " + noteOf(rollback)
+		text = "rollback of " + release.VersionStep(rec.Release) + " " + noteOf(rollback)
 	}
-	if err := r.deps.Cluster.Event(ctx, rec.Release.Workload, a.Key, reason, message, warning); err != nil {
+	if err := r.deps.Cluster.Event(ctx, rec.Release.Workload, a.Key, reason, text, warning); err != nil {
 		return outcome{}, err
 	}
+	at(pointEvent)
 	return outcome{state: release.ActionDone, detail: reason + " written on deployment " + rec.Release.Workload.String()}, nil
 }
 

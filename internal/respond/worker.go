@@ -105,6 +105,8 @@ func (r *Responder) perform(ctx context.Context, a release.Action, rec store.Rec
 		return r.event(ctx, a, rec)
 	case release.ActionIssue:
 		return r.issue(ctx, a, rec)
+	case release.ActionMessage:
+		return r.message(ctx, a, rec)
 	}
 	return outcome{}, release.E(release.CodeInvalid, fmt.Sprintf("action kind %q is unknown", a.Kind), nil)
 }
@@ -166,6 +168,7 @@ func (r *Responder) settle(ctx context.Context, a release.Action, out outcome) e
 	if err != nil {
 		return fmt.Errorf("settle action %s: %w", a.Key, err)
 	}
+	at(pointSettled)
 	if changed {
 		r.metrics.settled(a)
 		r.log.Info("action settled", "action", a.Key, "release", string(a.Release), "state", string(a.State), "detail", a.Detail)

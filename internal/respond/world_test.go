@@ -44,6 +44,7 @@ type world struct {
 	cluster *strictCluster
 	alerts  *strictAlertmanager
 	forge   *strictForge
+	sinks   map[string]*strictSink
 	bare    bool // neither Alertmanager nor forge is configured
 	// crashAt kills the process at a point, "before rollback" or "after issue",
 	// once.
@@ -75,7 +76,7 @@ var migrated = sync.OnceValues(func() ([]byte, error) {
 
 func newWorld(t tester, dir string) *world {
 	t.Helper()
-	w := &world{t: t, dir: dir, cluster: newCluster(), alerts: newAlertmanager(), forge: &strictForge{}}
+	w := &world{t: t, dir: dir, cluster: newCluster(), alerts: newAlertmanager(), forge: &strictForge{}, sinks: map[string]*strictSink{"pager": newSink()}}
 	empty, err := migrated()
 	if err == nil {
 		err = os.WriteFile(w.path(), empty, 0o600)
@@ -126,8 +127,12 @@ func (w *world) open() *process {
 	}
 	p := &process{w: w, store: st, reg: prometheus.NewRegistry(), killed: make(chan struct{}), cancel: func() {}}
 	deps := Deps{Cluster: p, Alerter: p, Forge: p, ExternalURL: "https://watchtower.example/"}
+	deps.Notifiers = make(map[string]Notifier)
+	for name, s := range w.sinks {
+		deps.Notifiers[name] = deliverer{p, s}
+	}
 	if w.bare {
-		deps.Alerter, deps.Forge = nil, nil
+		deps.Alerter, deps.Forge, deps.Notifiers = nil, nil, nil
 	}
 	p.responder, err = newResponder(st, deps, slog.New(slog.DiscardHandler), p.reg, func(c *river.Config) {
 		c.Test.Time = fakeTime{}
@@ -145,7 +150,13 @@ func (w *world) open() *process {
 // start opens the database and acts.
 func (w *world) start() *process {
 	w.t.Helper()
-	p := w.open()
+	w.open()
+	return w.run()
+}
+
+// run has an opened process act.
+func (w *world) run() *process {
+	p := w.process
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel, p.ended = cancel, make(chan error, 1)
 	go func() { p.ended <- p.responder.Run(ctx) }()

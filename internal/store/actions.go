@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -13,9 +14,11 @@ import (
 // InsertAction adds the action unless its key exists; inserted says which.
 func (t *Tx) InsertAction(a release.Action) (inserted bool, err error) {
 	res, err := t.on.ExecContext(t.ctx, `
-		INSERT INTO actions (action_key, release_id, kind, state, detail, url, attempts, plan_json, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?) ON CONFLICT (action_key) DO NOTHING`,
-		a.Key, string(a.Release), string(a.Kind), string(a.State), a.Detail, a.URL, a.Attempts, millis(a.CreatedAt), millis(a.UpdatedAt))
+		INSERT INTO actions (action_key, release_id, kind, sink, state, detail, url, waits_for, expires_at, attempts, plan_json,
+			created_at, updated_at, pending_since)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?) ON CONFLICT (action_key) DO NOTHING`,
+		a.Key, string(a.Release), string(a.Kind), a.Sink, string(a.State), a.Detail, a.URL, string(a.WaitsFor), nullMillis(a.ExpiresAt),
+		a.Attempts, millis(a.CreatedAt), millis(a.UpdatedAt), millis(a.PendingSince))
 	if err != nil {
 		return false, fmt.Errorf("insert action %s: %w", a.Key, err)
 	}
@@ -27,13 +30,26 @@ func (t *Tx) InsertAction(a release.Action) (inserted bool, err error) {
 // then.
 func (t *Tx) UpdateAction(a release.Action) (changed bool, err error) {
 	res, err := t.on.ExecContext(t.ctx, `
-		UPDATE actions SET state = ?, detail = ?, url = ?, attempts = ?, updated_at = ?
+		UPDATE actions SET state = ?, detail = ?, url = ?, waits_for = ?, expires_at = ?, attempts = ?, updated_at = ?, pending_since = ?
 		WHERE action_key = ? AND state IN ('pending', 'waiting')`,
-		string(a.State), a.Detail, a.URL, a.Attempts, millis(a.UpdatedAt), a.Key)
+		string(a.State), a.Detail, a.URL, string(a.WaitsFor), nullMillis(a.ExpiresAt), a.Attempts, millis(a.UpdatedAt), millis(a.PendingSince), a.Key)
 	if err != nil {
 		return false, fmt.Errorf("update action %s: %w", a.Key, err)
 	}
 	return one(res, "update action "+a.Key)
+}
+
+// ReopenAction makes a settled action pending anew at a moment: a message with
+// something new to tell, or a dead letter that a person sends again. It answers
+// whether it was settled.
+func (t *Tx) ReopenAction(key, detail string, at time.Time) (changed bool, err error) {
+	res, err := t.on.ExecContext(t.ctx, `
+		UPDATE actions SET state = 'pending', detail = ?, attempts = 0, updated_at = ?, pending_since = ?
+		WHERE action_key = ? AND state NOT IN ('pending', 'waiting')`, detail, millis(at), millis(at), key)
+	if err != nil {
+		return false, fmt.Errorf("reopen action %s: %w", key, err)
+	}
+	return one(res, "reopen action "+key)
 }
 
 // SavePlan keeps what an action is about to do, before it does it, so that a
@@ -69,7 +85,9 @@ func (s *Store) Plan(ctx context.Context, key string, plan any) (found bool, err
 	return true, nil
 }
 
-const selectActions = `SELECT action_key, release_id, kind, state, detail, url, attempts, created_at, updated_at FROM actions `
+const selectActions = `
+	SELECT action_key, release_id, kind, sink, state, detail, url, waits_for, expires_at, attempts, created_at, updated_at, pending_since
+	FROM actions `
 
 // Actions answers with the actions of a release in the order they were made.
 func (s *Store) Actions(ctx context.Context, id release.ID) ([]release.Action, error) {
@@ -80,23 +98,28 @@ func (s *Store) Actions(ctx context.Context, id release.ID) ([]release.Action, e
 func (t *Tx) Actions(id release.ID) ([]release.Action, error) { return readActions(t.ctx, t.on, id) }
 
 func readActions(ctx context.Context, q querier, id release.ID) ([]release.Action, error) {
-	rows, err := q.QueryContext(ctx, selectActions+`WHERE release_id = ? ORDER BY created_at, action_key`, string(id))
+	out, err := listActions(ctx, q, `WHERE release_id = ? ORDER BY created_at, action_key`, string(id))
 	if err != nil {
 		return nil, fmt.Errorf("list the actions of release %s: %w", id, err)
+	}
+	return out, nil
+}
+
+func listActions(ctx context.Context, q querier, where string, args ...any) ([]release.Action, error) {
+	rows, err := q.QueryContext(ctx, selectActions+where, args...)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
 	var out []release.Action
 	for rows.Next() {
 		a, err := scanAction(rows)
 		if err != nil {
-			return nil, fmt.Errorf("list the actions of release %s: %w", id, err)
+			return nil, err
 		}
 		out = append(out, a)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list the actions of release %s: %w", id, err)
-	}
-	return out, nil
+	return out, rows.Err()
 }
 
 // Action answers with one action, or CodeNotFound.
@@ -120,11 +143,13 @@ func readAction(ctx context.Context, q querier, key string) (release.Action, err
 
 func scanAction(row scanner) (release.Action, error) {
 	var a release.Action
-	var id, kind, state string
-	var created, updated int64
-	if err := row.Scan(&a.Key, &id, &kind, &state, &a.Detail, &a.URL, &a.Attempts, &created, &updated); err != nil {
+	var id, kind, state, waits string
+	var created, updated, pending int64
+	var expires sql.NullInt64
+	if err := row.Scan(&a.Key, &id, &kind, &a.Sink, &state, &a.Detail, &a.URL, &waits, &expires, &a.Attempts, &created, &updated, &pending); err != nil {
 		return release.Action{}, err
 	}
+	a.WaitsFor, a.ExpiresAt, a.PendingSince = release.Wait(waits), fromNull(expires), fromMillis(pending)
 	a.Release, a.Kind, a.State = release.ID(id), release.ActionKind(kind), release.ActionState(state)
 	a.CreatedAt, a.UpdatedAt = fromMillis(created), fromMillis(updated)
 	return a, nil

@@ -120,7 +120,7 @@ func failedWrite(t *testing.T, d Database) {
 }
 
 func action(r release.Release, kind release.ActionKind, state release.ActionState) release.Action {
-	return release.Action{Key: release.ActionKey(r.ID, kind), Release: r.ID, Kind: kind, State: state, CreatedAt: At, UpdatedAt: At}
+	return release.Action{Key: release.ActionKey(r.ID, kind), Release: r.ID, Kind: kind, State: state, CreatedAt: At, UpdatedAt: At, PendingSince: At}
 }
 
 func actionOnce(t *testing.T, d Database) {

@@ -1,0 +1,125 @@
+package respond
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+func sequence(states ...release.MessageState) []release.MessageState { return states }
+
+func TestAReceiverIsToldHowAReleaseStands(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAuto))
+		time.Sleep(3 * time.Minute)
+		told := w.sinks["pager"].told(rel.ID)
+		if !slices.Equal(slices.Compact(told), sequence(release.SaysRollingBack, release.SaysRestored)) {
+			t.Errorf("told %v", told)
+		}
+		m := w.sinks["pager"].shown[release.MessageKey(rel.ID)].message
+		contains(t, "message", m.Headline, "shop/webapp", "rolled back")
+		if m.URL(release.LinkIssue) == "" || m.URL(release.LinkRelease) != "https://watchtower.example/releases/"+string(rel.ID) {
+			t.Errorf("links %v", m.Links)
+		}
+		a := w.actions(rel.ID)["message/pager"]
+		if a.State != release.ActionDone || a.Sink != "pager" || !strings.Contains(a.Detail, "pager was told: ") {
+			t.Errorf("action %+v", a)
+		}
+		contains(t, "audit", strings.Join(w.audit(rel.ID), "\n"), "message done: pager was told: ")
+	})
+}
+
+func TestAReceiverThatWasAwayIsToldTheBeginningBeforeTheEnd(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.sinks["pager"].fail(release.E(release.CodeUnavailable, "away", nil))
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAuto))
+		time.Sleep(10 * time.Minute)
+		if told := w.sinks["pager"].told(rel.ID); len(told) != 0 {
+			t.Fatalf("told %v", told)
+		}
+		w.sinks["pager"].fail(nil)
+		time.Sleep(80 * time.Second)
+		told := w.sinks["pager"].told(rel.ID)
+		if !slices.Equal(told, sequence(release.SaysRollingBack, release.SaysRestored)) {
+			t.Errorf("told %v", told)
+		}
+		if wrongs := w.sinks["pager"].wrongs(); len(wrongs) > 0 {
+			t.Error(wrongs)
+		}
+	})
+}
+
+func TestOnlyTheNewestIsToldOfWhatWentByMeanwhile(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.sinks["pager"].fail(release.E(release.CodeUnavailable, "away", nil))
+		rel := w.bad("webapp")
+		for _, kind := range []release.VerdictKind{release.SourceBroken, release.Pending, release.SourceBroken, release.Pending} {
+			w.process.decide(rel, verdict(rel, kind, false), policy(release.AutonomyApprove))
+			time.Sleep(time.Minute)
+		}
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyApprove))
+		time.Sleep(time.Minute)
+		w.sinks["pager"].fail(nil)
+		time.Sleep(2 * time.Minute)
+		if told := w.sinks["pager"].told(rel.ID); !slices.Equal(told, sequence(release.SaysWaiting)) {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+func TestWhoIsToldIsTheRoutesChoice(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.process.stop()
+		w.sinks["chat"] = newSink()
+		w.open()
+		w.process.responder.deps.Route = func(m release.Message) []string {
+			if m.State == release.SaysHealthy {
+				return nil
+			}
+			return []string{"chat", "nobody"}
+		}
+		w.run()
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAlert))
+		time.Sleep(time.Minute)
+		if told := w.sinks["chat"].told(rel.ID); !slices.Equal(slices.Compact(told), sequence(release.SaysRegressed)) {
+			t.Errorf("the chat was told %v", told)
+		}
+		if told := w.sinks["pager"].told(rel.ID); told != nil {
+			t.Errorf("the pager was told %v", told)
+		}
+	})
+}
+
+func TestAWorkloadThatIsOnlyObservedIsNotSpokenOf(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyObserve))
+		time.Sleep(time.Minute)
+		if told := w.sinks["pager"].told(rel.ID); told != nil {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+func TestAReceiverThatIsNoLongerConfiguredIsRefusedInWords(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.sinks["pager"].fail(release.E(release.CodeUnavailable, "away", nil))
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAlert))
+		time.Sleep(time.Minute)
+		w.process.stop()
+		delete(w.sinks, "pager")
+		w.start()
+		w.until("settled", 2*time.Minute, w.settled(rel.ID))
+		a := w.actions(rel.ID)["message/pager"]
+		if a.State != release.ActionRefused || !strings.Contains(a.Detail, `no receiver "pager" any more`) {
+			t.Errorf("%+v", a)
+		}
+	})
+}
