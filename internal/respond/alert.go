@@ -64,6 +64,16 @@ func (r *Responder) alert(ctx context.Context, rec store.Record) (outcome, error
 	if r.deps.Alerter == nil { // it was configured when this was decided
 		return outcome{state: release.ActionRefused, detail: "no Alertmanager is configured"}, nil
 	}
+	if age := time.Since(rec.Verdict.UpdatedAt); age >= 0 && age < gather {
+		return outcome{}, notYet{gather - age}
+	}
+	incident, err := r.store.IncidentOf(ctx, rec.Release.ID)
+	if err != nil {
+		return outcome{}, err
+	}
+	if incident != "" {
+		return outcome{state: release.ActionVoid, detail: "told together with others that regressed at the same time, by " + IncidentAlertName}, nil
+	}
 	only := func(a store.Alert) bool { return a.Release == rec.Release.ID }
 	if _, err := r.postAlerts(ctx, only); err != nil {
 		return outcome{}, err
@@ -84,13 +94,21 @@ func (r *Responder) keepAlertsAlive(ctx context.Context) {
 		}
 		next := repostEvery
 		if r.deps.Alerter != nil {
-			wait, err := r.postAlerts(ctx, func(store.Alert) bool { return true })
+			wait, err := r.postAlerts(ctx, ripe(time.Now()))
 			if err != nil && ctx.Err() == nil {
 				r.log.Warn("alerts could not be posted", "err", err)
 			}
 			next = wait
 		}
 		timer.Reset(next)
+	}
+}
+
+// ripe leaves out alerts that wait for others to be told with.
+func ripe(now time.Time) func(store.Alert) bool {
+	return func(a store.Alert) bool {
+		age := now.Sub(a.Alert.StartsAt)
+		return a.PostedAt != nil || age < 0 || age >= gather
 	}
 }
 
@@ -114,6 +132,13 @@ func (r *Responder) postAlerts(ctx context.Context, which func(store.Alert) bool
 	alerts, err := r.store.FiringAlerts(ctx)
 	if err != nil {
 		return postAgainAfter, err
+	}
+	incidents, err := r.store.FiringIncidents(ctx)
+	if err != nil {
+		return postAgainAfter, err
+	}
+	for _, i := range incidents {
+		alerts = append(alerts, r.incidentAlert(i))
 	}
 	alerts = slices.DeleteFunc(alerts, func(a store.Alert) bool { return !which(a) })
 	again = repostEvery
@@ -162,6 +187,12 @@ func (r *Responder) postBatch(ctx context.Context, batch []store.Alert) (again t
 // them in the meantime stays.
 func taken(tx *store.Tx, batch []store.Alert, now time.Time) error {
 	for _, posted := range batch {
+		if posted.Incident != "" {
+			if err := takenIncident(tx, posted, now); err != nil {
+				return err
+			}
+			continue
+		}
 		a, found, err := tx.Alert(posted.Release)
 		if err != nil {
 			return err
@@ -185,6 +216,21 @@ func taken(tx *store.Tx, batch []store.Alert, now time.Time) error {
 	return nil
 }
 
+// takenIncident records that Alertmanager took the alert of an incident.
+func takenIncident(tx *store.Tx, posted store.Alert, now time.Time) error {
+	i, found, err := tx.Incident(posted.Incident)
+	if err != nil || !found || (i.PostedAt != nil && posted.State != store.AlertResolved) {
+		return err
+	}
+	if i.PostedAt == nil {
+		i.PostedAt = &now
+	}
+	if posted.State == store.AlertResolved {
+		i.State = store.AlertResolved
+	}
+	return tx.SaveIncident(i)
+}
+
 // annotate changes annotations of a release's alert, if it has one.
 func annotate(tx *store.Tx, id release.ID, annotations map[string]string) error {
 	a, found, err := tx.Alert(id)
@@ -206,6 +252,12 @@ func endAlert(tx *store.Tx, id release.ID, why, restored string) error {
 	}
 	now := time.Now()
 	a.State, a.ResolveAt = store.AlertResolving, &now
+	if incident, err := tx.IncidentOf(id); err != nil || (incident != "" && a.PostedAt == nil) {
+		if err != nil {
+			return err
+		}
+		a.State = store.AlertResolved // nobody was told of it by itself
+	}
 	if restored != "" {
 		a.Alert.Annotations[annotationRestored] = "done: " + restored
 	}

@@ -98,7 +98,11 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 		return nil, tx.Audit(row(rel.ID, "decision", "refused", fmt.Sprintf(
 			"policy %q only observes (autonomy %s): no alert, no rollback, no issue", p.Name, p.Autonomy)))
 	}
-	decided := decisions(rel, v, p, allowed, r.deps)
+	_, held, err := r.surge(tx, rel, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	decided := decisions(rel, v, p, allowed, r.deps, held)
 	if r.deps.Alerter != nil {
 		_, err := tx.InsertAlert(store.Alert{
 			Release: rel.ID, State: store.AlertFiring, Alert: alertOf(rel, v, r.deps.ExternalURL, rollbackNote(decided, p)),
@@ -134,7 +138,7 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 }
 
 // decisions are the actions of a regressed release, the rollback first.
-func decisions(rel release.Release, v release.Verdict, p release.Policy, allowed release.Autonomy, deps Deps) []release.Action {
+func decisions(rel release.Release, v release.Verdict, p release.Policy, allowed release.Autonomy, deps Deps, held *release.Breaker) []release.Action {
 	now := time.Now()
 	action := func(kind release.ActionKind, state release.ActionState, detail string) release.Action {
 		return release.Action{
@@ -150,7 +154,14 @@ func decisions(rel release.Release, v release.Verdict, p release.Policy, allowed
 	case rel.SupersededBy != "":
 		out = append(out, action(release.ActionRollback, release.ActionVoid, "release "+string(rel.SupersededBy)+" has taken over"))
 	case !allowed.Allows(release.AutonomyAuto):
-		out = append(out, action(release.ActionRollback, release.ActionWaiting, fmt.Sprintf("policy %q asks for a person's approval", p.Name)))
+		a := action(release.ActionRollback, release.ActionWaiting, fmt.Sprintf("policy %q asks for a person's approval", p.Name))
+		until := now.Add(deps.Limits.ApproveWithin)
+		a.WaitsFor, a.ExpiresAt = release.WaitsForApproval, &until
+		out = append(out, a)
+	case held != nil:
+		a := action(release.ActionRollback, release.ActionWaiting, heldBy(held))
+		a.WaitsFor = release.WaitsForBreaker
+		out = append(out, a)
 	default:
 		out = append(out, action(release.ActionRollback, release.ActionPending, ""))
 	}
@@ -164,6 +175,10 @@ func decisions(rel release.Release, v release.Verdict, p release.Policy, allowed
 	case !p.Issue:
 	case deps.Forge == nil:
 		out = append(out, action(release.ActionIssue, release.ActionRefused, "no forge is configured"))
+	case held != nil && held.Actor == actor: // too many at once: not an issue for each
+		a := action(release.ActionIssue, release.ActionWaiting, heldBy(held))
+		a.WaitsFor = release.WaitsForBreaker
+		out = append(out, a)
 	default:
 		out = append(out, action(release.ActionIssue, release.ActionPending, ""))
 	}

@@ -20,6 +20,13 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 	if r.deps.Forge == nil { // it was configured when this was decided
 		return outcome{state: release.ActionRefused, detail: "no forge is configured"}, nil
 	}
+	held, err := r.heldWithOthers(ctx, a, rec)
+	if err != nil {
+		return outcome{}, err
+	}
+	if held != nil {
+		return outcome{state: release.ActionWaiting, waits: release.WaitsForBreaker, detail: heldBy(held)}, nil
+	}
 	actions, err := r.store.Actions(ctx, a.Release)
 	if err != nil {
 		return outcome{}, err
@@ -53,6 +60,20 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 		}
 		return r.speak(ctx, tx, rec)
 	}}, nil
+}
+
+// heldWithOthers is the breaker that holds what is done for a release of an
+// incident, unless a person let it go.
+func (r *Responder) heldWithOthers(ctx context.Context, a release.Action, rec store.Record) (*release.Breaker, error) {
+	incident, err := r.store.IncidentOf(ctx, rec.Release.ID)
+	if err != nil || incident == "" || !a.PendingSince.Equal(a.CreatedAt) {
+		return nil, err
+	}
+	breakers, err := r.store.Breakers(ctx, rec.Release.Workload.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	return release.Holding(breakers, rec.Release.Workload.Namespace, time.Now()), nil
 }
 
 func find(actions []release.Action, key string) *release.Action {

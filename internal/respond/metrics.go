@@ -15,6 +15,7 @@ type metrics struct {
 	verdicts  *prometheus.CounterVec
 	rollbacks prometheus.Counter
 	alerts    prometheus.GaugeFunc
+	breakers  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, firing func() float64) *metrics {
@@ -28,6 +29,9 @@ func newMetrics(reg prometheus.Registerer, firing func() float64) *metrics {
 		rollbacks: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "watchtower_rollbacks_total", Help: "Rollbacks that the cluster accepted.",
 		}),
+		breakers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "watchtower_breaker_trips_total", Help: "How often a breaker opened by itself.",
+		}),
 		alerts: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "watchtower_alerts_firing", Help: "Alerts of regressed releases that fire now.",
 		}, firing),
@@ -36,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, firing func() float64) *metrics {
 		m.verdicts.WithLabelValues(string(kind))
 	}
 	if reg != nil {
-		reg.MustRegister(m.actions, m.verdicts, m.rollbacks, m.alerts)
+		reg.MustRegister(m.actions, m.verdicts, m.rollbacks, m.alerts, m.breakers)
 	}
 	return m
 }
@@ -57,5 +61,9 @@ func (r *Responder) firing() float64 {
 	if err != nil {
 		return math.NaN()
 	}
-	return float64(len(alerts))
+	incidents, err := r.store.FiringIncidents(ctx)
+	if err != nil {
+		return math.NaN()
+	}
+	return float64(len(alerts) + len(incidents))
 }

@@ -44,10 +44,16 @@ const maxRef = 1024
 // speak has receivers told how a release stands. It is part of the transaction
 // that changed how it stands.
 func (r *Responder) speak(ctx context.Context, tx *store.Tx, rec store.Record) error {
+	id := rec.Release.ID
+	if incident, err := tx.IncidentOf(id); err != nil || incident != "" {
+		if err != nil {
+			return err
+		}
+		return r.speakOfIncident(ctx, tx, incident)
+	}
 	if len(r.deps.Notifiers) == 0 {
 		return nil
 	}
-	id := rec.Release.ID
 	known, err := tx.Deliveries(id)
 	if err != nil {
 		return err
@@ -90,15 +96,21 @@ func (r *Responder) receivers(m release.Message) []string {
 
 // speakTo notes that a receiver has something to be told, and enqueues it.
 func (r *Responder) speakTo(ctx context.Context, tx *store.Tx, d store.Delivery, facts message.Facts) error {
-	d.Sequence++
-	facts.Before, facts.Sequence = d.Told, d.Sequence
+	facts.Before, facts.Sequence = d.Told, d.Sequence+1
 	m := message.Of(facts, r.deps.Places)
 	if m.State.Open() && !d.Told.Open() {
 		d.Opening = &m
 	}
+	return r.bump(ctx, tx, d, facts.Release.ID)
+}
+
+// bump notes that there is more to tell, and enqueues it as an action of a
+// release.
+func (r *Responder) bump(ctx context.Context, tx *store.Tx, d store.Delivery, id release.ID) error {
+	d.Sequence++
 	now := time.Now()
 	a := release.Action{
-		Key: d.Key, Release: d.Release, Kind: release.ActionMessage, Sink: d.Sink, State: release.ActionPending,
+		Key: d.Key, Release: id, Kind: release.ActionMessage, Sink: d.Sink, State: release.ActionPending,
 		CreatedAt: now, UpdatedAt: now, PendingSince: now,
 	}
 	if err := r.add(ctx, tx, a); err != nil {
@@ -140,12 +152,15 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 	if !found || !d.Behind() {
 		return outcome{state: release.ActionDone, detail: a.Detail}, nil
 	}
-	if age := time.Since(a.PendingSince); d.Told == "" && rec.Verdict.Kind == release.Regressed && age >= 0 && age < gather {
-		return outcome{}, notYet{gather - age}
+	if wait := pause(a, d, rec.Verdict.Kind, time.Now()); wait > 0 {
+		return outcome{}, notYet{wait}
 	}
 	m, err := r.newest(ctx, rec, d)
 	if err != nil {
 		return outcome{}, err
+	}
+	if m.Key == "" { // it became part of an incident before anybody was told
+		return outcome{state: release.ActionVoid, detail: "told together with others that regressed at the same time"}, nil
 	}
 	ref, err := notifier.Deliver(ctx, m, d.Ref)
 	if err != nil {
@@ -161,8 +176,32 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 	}, nil
 }
 
-// newest is what a receiver is told next.
+// pause is how long a message waits for more to tell: the first of a regression
+// for others that regress, that of an incident for its growing.
+func pause(a release.Action, d store.Delivery, verdict release.VerdictKind, now time.Time) time.Duration {
+	wait := gather
+	switch {
+	case ofIncident(d) && d.Told != "":
+		wait = incidentPause
+	case d.Told != "" || verdict != release.Regressed:
+		return 0
+	}
+	age := now.Sub(a.PendingSince)
+	if age < 0 { // the clock was set back
+		return 0
+	}
+	return wait - age
+}
+
+// newest is what a receiver is told next; empty when it is told as part of an
+// incident.
 func (r *Responder) newest(ctx context.Context, rec store.Record, d store.Delivery) (release.Message, error) {
+	if ofIncident(d) {
+		return r.incidentMessage(ctx, d)
+	}
+	if incident, err := r.store.IncidentOf(ctx, d.Release); err != nil || (incident != "" && d.Told == "") {
+		return release.Message{}, err
+	}
 	actions, err := r.store.Actions(ctx, d.Release)
 	if err != nil {
 		return release.Message{}, err
@@ -187,8 +226,8 @@ func (r *Responder) told(ctx context.Context, tx *store.Tx, a release.Action, m 
 		return err
 	}
 	d.Told, d.ToldSequence, d.Ref = m.State, m.Sequence, ref
-	if m.State.Open() {
-		d.Opening = nil
+	if d.Opening != nil && m.Sequence >= d.Opening.Sequence {
+		d.Opening = nil // told, or overtaken
 	}
 	if err := tx.SaveDelivery(d); err != nil || !d.Behind() {
 		return err

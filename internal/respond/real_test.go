@@ -64,6 +64,13 @@ func begin(tb testing.TB, target string, deps Deps, reg prometheus.Registerer) (
 	return r, st
 }
 
+// unlimited has no breaker open.
+func unlimited() Limits {
+	l := DefaultLimits()
+	l.Rollbacks, l.RollbacksPerNamespace, l.Regressions = 1<<30, 1<<30, 1<<30
+	return l
+}
+
 func condemn(tb testing.TB, r *Responder, rel release.Release) {
 	tb.Helper()
 	if err := r.Decide(context.Background(), rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAuto)); err != nil {
@@ -79,7 +86,7 @@ func TestAVerdictIsActedUponAtOnce(t *testing.T) {
 func actedUponAtOnce(t *testing.T, target string) {
 	c := timedCluster{newCluster(), make(chan release.ID, 1)}
 	reg := prometheus.NewRegistry()
-	r, _ := begin(t, target, Deps{Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, reg)
+	r, _ := begin(t, target, Deps{Name: "lab", Limits: unlimited(), Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, reg)
 	var took []time.Duration
 	for n := range 20 {
 		name := string(rune('a' + n))
@@ -235,7 +242,7 @@ func TestASuccessorOfAKilledProcessFinishesItsRollback(t *testing.T) {
 func BenchmarkBurst(b *testing.B) {
 	for b.Loop() {
 		c := timedCluster{newCluster(), make(chan release.ID, 100)}
-		r, _ := begin(b, filepath.Join(b.TempDir(), "w.db"), Deps{Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, nil)
+		r, _ := begin(b, filepath.Join(b.TempDir(), "w.db"), Deps{Name: "lab", Limits: unlimited(), Cluster: c, Alerter: newAlertmanager(), Forge: &strictForge{}}, nil)
 		at := make(map[release.ID]time.Time)
 		var releases []release.Release
 		for n := range 100 {

@@ -58,6 +58,7 @@ type Forge interface {
 
 // Deps is what a Responder acts on.
 type Deps struct {
+	Name    string // of the cluster, as releases carry it
 	Cluster Cluster
 	Alerter Alerter // nil: none is configured
 	Forge   Forge   // nil: none is configured
@@ -69,6 +70,8 @@ type Deps struct {
 	ExternalURL string
 	// Places are what messages link to.
 	Places message.Places
+	// Limits of what is done without a person; DefaultLimits where they are zero.
+	Limits Limits
 }
 
 // Responder records verdicts and carries out what follows from them.
@@ -104,6 +107,9 @@ func New(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer
 func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.Registerer, tune func(*river.Config)) (*Responder, error) {
 	deps.ExternalURL = strings.TrimRight(deps.ExternalURL, "/")
 	deps.Places.ExternalURL = deps.ExternalURL
+	if deps.Limits == (Limits{}) {
+		deps.Limits = DefaultLimits()
+	}
 	r := &Responder{
 		store: st, deps: deps, log: log, bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}
@@ -149,7 +155,10 @@ func (r *Responder) Run(ctx context.Context) error {
 	if err := r.client.Start(ctx); err != nil {
 		return unlessOver(ctx, fmt.Errorf("start the job queue: %w", err))
 	}
+	var tending sync.WaitGroup
+	tending.Go(func() { r.tend(ctx) })
 	r.keepAlertsAlive(ctx)
+	tending.Wait()
 	<-r.client.Stopped()
 	return nil
 }

@@ -24,9 +24,12 @@ func (r *Responder) rollback(ctx context.Context, a release.Action, rec store.Re
 	if rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0 {
 		return outcome{}, release.E(release.CodeVoid, "no final verdict of a regression with evidence is stored", nil)
 	}
-	plan, refused, err := r.plan(ctx, a.Key, rec)
+	plan, held, refused, err := r.plan(ctx, a, rec)
 	if err != nil {
 		return outcome{}, err
+	}
+	if held != nil {
+		return outcome{state: release.ActionWaiting, waits: release.WaitsForBreaker, detail: heldBy(held), follow: r.afterHold(rec)}, nil
 	}
 	if refused != "" {
 		return outcome{state: release.ActionRefused, detail: refused, follow: r.afterRollback(rec, nil)}, nil
@@ -49,36 +52,73 @@ func (r *Responder) rollback(ctx context.Context, a release.Action, rec store.Re
 }
 
 // plan is what an earlier attempt was about to do, or is made and kept now.
-func (r *Responder) plan(ctx context.Context, key string, rec store.Record) (plan rollbackPlan, refused string, err error) {
+func (r *Responder) plan(ctx context.Context, a release.Action, rec store.Record) (plan rollbackPlan, held *release.Breaker, refused string, err error) {
 	rel := rec.Release
-	found, err := r.store.Plan(ctx, key, &plan)
+	found, err := r.store.Plan(ctx, a.Key, &plan)
 	if err != nil {
-		return plan, "", err
+		return plan, nil, "", err
 	}
 	judged, err := r.store.Judged(ctx, rel.Workload.Cluster, rel.Workload.UID)
 	if err != nil {
-		return plan, "", err
+		return plan, nil, "", err
 	}
 	if found {
 		if judged[plan.Request.Target.UID] == release.Regressed {
-			return plan, fmt.Sprintf("%s was judged regressed meanwhile", release.ReplicaSetName(plan.Request.Target)), nil
+			return plan, nil, fmt.Sprintf("%s was judged regressed meanwhile", release.ReplicaSetName(plan.Request.Target)), nil
 		}
-		return plan, "", nil
+		held, err = r.stillThrough(ctx, a, rel)
+		return plan, held, "", err
 	}
 	live, err := r.deps.Cluster.ReplicaSets(ctx, rel.Workload)
 	if err != nil {
-		return plan, "", err
+		return plan, nil, "", err
 	}
 	target, why, refused := chooseTarget(rel, live, judged)
 	if refused != "" {
-		return plan, refused, nil
+		return plan, nil, refused, nil
 	}
 	plan = rollbackPlan{Why: why, Request: release.RollbackRequest{
 		Release: rel.ID, Workload: rel.Workload, From: rel.ReplicaSet, Target: target,
 		Reason: release.Headline(rel, rec.Verdict),
 	}}
-	err = r.store.Write(ctx, func(tx *store.Tx) error { return tx.SavePlan(key, plan) })
-	return plan, "", err
+	err = r.store.Write(ctx, func(tx *store.Tx) error {
+		if held, err = r.letThrough(tx, a, rel, time.Now()); err != nil || held != nil {
+			return err
+		}
+		return tx.SavePlan(a.Key, plan)
+	})
+	return plan, held, "", err
+}
+
+// stillThrough looks at the breaker again for a rollback that was let through
+// and has failed since. One that died on its way is carried to its end: it may
+// have been done.
+func (r *Responder) stillThrough(ctx context.Context, a release.Action, rel release.Release) (*release.Breaker, error) {
+	if a.Attempts <= 1 {
+		return nil, nil
+	}
+	breakers, err := r.store.Breakers(ctx, rel.Workload.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	return release.Holding(breakers, rel.Workload.Namespace, time.Now()), nil
+}
+
+// afterHold tells that a rollback waits for a person.
+func (r *Responder) afterHold(rec store.Record) func(context.Context, *store.Tx, release.Action) error {
+	return func(ctx context.Context, tx *store.Tx, a release.Action) error {
+		if err := annotate(tx, a.Release, map[string]string{annotationRollback: noteOf(a)}); err != nil {
+			return err
+		}
+		if err := r.speak(ctx, tx, rec); err != nil {
+			return err
+		}
+		i, found, err := tx.OpenIncident(rec.Release.Workload.Cluster)
+		if err != nil || !found {
+			return err
+		}
+		return r.speakOfIncident(ctx, tx, i.ID)
+	}
 }
 
 // afterRollback tells of what came of a rollback, and watches the target come
@@ -87,6 +127,11 @@ func (r *Responder) afterRollback(rec store.Record, target *release.ReplicaSet) 
 	return func(ctx context.Context, tx *store.Tx, a release.Action) error {
 		if err := annotate(tx, a.Release, map[string]string{annotationRollback: noteOf(a)}); err != nil {
 			return err
+		}
+		if a.State == release.ActionVoid || a.State == release.ActionRefused {
+			if err := tx.Ungrant(a.Key); err != nil {
+				return err
+			}
 		}
 		now := time.Now()
 		told := release.Action{

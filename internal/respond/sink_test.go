@@ -56,7 +56,7 @@ func (s *strictSink) Deliver(ctx context.Context, m release.Message, ref []byte)
 		}
 		return []byte("shown " + m.Key), nil
 	}
-	if m.State.Over() && known && !slices.ContainsFunc(at.history, release.MessageState.Open) && m.Verdict == release.Regressed {
+	if m.State == release.SaysRestored && !slices.ContainsFunc(at.history, release.MessageState.Open) {
 		s.faults = append(s.faults, fmt.Sprintf("%s: %s without a beginning", m.Key, m.State))
 	}
 	at.message = m

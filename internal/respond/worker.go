@@ -41,6 +41,7 @@ func (w *actionWorker) Work(ctx context.Context, job *river.Job[actionArgs]) err
 type outcome struct {
 	state       release.ActionState
 	detail, url string
+	waits       release.Wait // what a waiting action waits for
 	// follow is part of the transaction that settles the action; nil for none.
 	follow func(ctx context.Context, tx *store.Tx, a release.Action) error
 }
@@ -151,7 +152,7 @@ func (r *Responder) postpone(ctx context.Context, a release.Action, detail strin
 }
 
 func (r *Responder) settle(ctx context.Context, a release.Action, out outcome) error {
-	a.State, a.Detail, a.URL, a.UpdatedAt = out.state, release.OneLine(out.detail, maxDetail), out.url, time.Now()
+	a.State, a.Detail, a.URL, a.WaitsFor, a.UpdatedAt = out.state, release.OneLine(out.detail, maxDetail), out.url, out.waits, time.Now()
 	var changed bool
 	err := r.record(ctx, func(ctx context.Context, tx *store.Tx) (err error) {
 		if changed, err = tx.UpdateAction(a); err != nil || !changed {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,7 @@ type world struct {
 	alerts  *strictAlertmanager
 	forge   *strictForge
 	sinks   map[string]*strictSink
+	limits  Limits // zero: the defaults
 	bare    bool // neither Alertmanager nor forge is configured
 	// crashAt kills the process at a point, "before rollback" or "after issue",
 	// once.
@@ -126,7 +128,7 @@ func (w *world) open() *process {
 		w.t.Fatalf("open: %v", err)
 	}
 	p := &process{w: w, store: st, reg: prometheus.NewRegistry(), killed: make(chan struct{}), cancel: func() {}}
-	deps := Deps{Cluster: p, Alerter: p, Forge: p, ExternalURL: "https://watchtower.example/"}
+	deps := Deps{Name: "lab", Limits: w.limits, Cluster: p, Alerter: p, Forge: p, ExternalURL: "https://watchtower.example/"}
 	deps.Notifiers = make(map[string]Notifier)
 	for name, s := range w.sinks {
 		deps.Notifiers[name] = deliverer{p, s}
@@ -272,7 +274,7 @@ func (w *world) actions(id release.ID) map[string]release.Action {
 	}
 	out := make(map[string]release.Action, len(list))
 	for _, a := range list {
-		out[a.Key[len(id)+1:]] = a
+		out[strings.TrimPrefix(a.Key, string(id)+"/")] = a
 	}
 	return out
 }

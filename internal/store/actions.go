@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -103,6 +104,89 @@ func readActions(ctx context.Context, q querier, id release.ID) ([]release.Actio
 		return nil, fmt.Errorf("list the actions of release %s: %w", id, err)
 	}
 	return out, nil
+}
+
+// ActionFilter selects actions; empty fields select all.
+type ActionFilter struct {
+	State    release.ActionState
+	Kind     release.ActionKind
+	WaitsFor release.Wait
+	Before   time.Time // those that cannot be approved any more then
+	Limit    int       // 100 when 0, all when negative
+}
+
+// ListActions answers with actions of the store's cluster, changed last first.
+func (s *Store) ListActions(ctx context.Context, f ActionFilter) ([]release.Action, error) {
+	return filterActions(ctx, s.on, s.options.cluster, f)
+}
+
+// ListActions is Store.ListActions inside the transaction.
+func (t *Tx) ListActions(f ActionFilter) ([]release.Action, error) {
+	return filterActions(t.ctx, t.on, t.store.options.cluster, f)
+}
+
+func filterActions(ctx context.Context, q querier, cluster string, f ActionFilter) ([]release.Action, error) {
+	where, args := `WHERE (? = '' OR EXISTS (SELECT 1 FROM releases r WHERE r.id = actions.release_id AND r.cluster = ?))`, []any{cluster, cluster}
+	for column, value := range map[string]string{"state": string(f.State), "kind": string(f.Kind), "waits_for": string(f.WaitsFor)} {
+		if value != "" {
+			where, args = where+` AND `+column+` = ?`, append(args, value)
+		}
+	}
+	if !f.Before.IsZero() {
+		where, args = where+` AND expires_at <= ?`, append(args, millis(f.Before))
+	}
+	where += ` ORDER BY updated_at DESC, action_key`
+	if f.Limit >= 0 {
+		where, args = where+` LIMIT ?`, append(args, cmp.Or(f.Limit, 100))
+	}
+	out, err := listActions(ctx, q, where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list actions: %w", err)
+	}
+	return out, nil
+}
+
+// ActionCount is how many actions of a kind are in a state.
+type ActionCount struct {
+	Kind  release.ActionKind
+	State release.ActionState
+	N     int
+}
+
+// CountActions counts the actions of the store's cluster that are not settled for
+// good: pending, waiting and failed.
+func (s *Store) CountActions(ctx context.Context) ([]ActionCount, error) {
+	rows, err := s.on.QueryContext(ctx, `
+		SELECT kind, state, count(*) FROM actions
+		WHERE state IN ('pending', 'waiting', 'failed')
+			AND (? = '' OR EXISTS (SELECT 1 FROM releases r WHERE r.id = actions.release_id AND r.cluster = ?))
+		GROUP BY kind, state`, s.options.cluster, s.options.cluster)
+	if err != nil {
+		return nil, fmt.Errorf("count actions: %w", err)
+	}
+	defer rows.Close()
+	var out []ActionCount
+	for rows.Next() {
+		var c ActionCount
+		var kind, state string
+		if err := rows.Scan(&kind, &state, &c.N); err != nil {
+			return nil, fmt.Errorf("count actions: %w", err)
+		}
+		c.Kind, c.State = release.ActionKind(kind), release.ActionState(state)
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
+// DropAction settles a dead letter as void: a person has seen to it.
+func (t *Tx) DropAction(key, detail string, at time.Time) (changed bool, err error) {
+	res, err := t.on.ExecContext(t.ctx, `
+		UPDATE actions SET state = 'void', detail = ?, waits_for = '', updated_at = ? WHERE action_key = ? AND state IN ('failed', 'waiting')`,
+		detail, millis(at), key)
+	if err != nil {
+		return false, fmt.Errorf("drop action %s: %w", key, err)
+	}
+	return one(res, "drop action "+key)
 }
 
 func listActions(ctx context.Context, q querier, where string, args ...any) ([]release.Action, error) {

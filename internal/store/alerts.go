@@ -24,6 +24,7 @@ const (
 // Alert is the one alert of a release.
 type Alert struct {
 	Release   release.ID
+	Incident  string // set instead of Release for that of many releases
 	State     AlertState
 	Alert     release.Alert // without EndsAt, which is decided when it is posted
 	PostedAt  *time.Time    // when Alertmanager first took it
@@ -73,13 +74,17 @@ func (t *Tx) Alert(id release.ID) (a Alert, found bool, err error) {
 }
 
 // FiringAlerts answers with the alerts that Alertmanager must hear of again:
-// those of the cluster that fire and those whose end it has not taken yet.
+// those of the cluster that fire and those whose end it has not taken yet. What is
+// told together with others is none of its own.
 func (s *Store) FiringAlerts(ctx context.Context) ([]Alert, error) {
 	where, args := "", []any(nil)
 	if c := s.options.cluster; c != "" {
 		where, args = ` AND EXISTS (SELECT 1 FROM releases r WHERE r.id = alerts.release_id AND r.cluster = ?)`, []any{c}
 	}
-	return readAlerts(ctx, s.on, `WHERE state IN ('firing', 'resolving')`+where+` ORDER BY starts_at, release_id`, args...)
+	return readAlerts(ctx, s.on, `
+		WHERE state IN ('firing', 'resolving') AND (posted_at IS NOT NULL OR NOT EXISTS
+			(SELECT 1 FROM regressions g WHERE g.release_id = alerts.release_id AND g.incident <> ''))`+where+`
+		ORDER BY starts_at, release_id`, args...)
 }
 
 func readAlerts(ctx context.Context, q querier, where string, args ...any) ([]Alert, error) {

@@ -8,10 +8,10 @@ UPDATE actions SET pending_since = created_at;
 UPDATE actions SET waits_for = 'approval' WHERE state = 'waiting';
 CREATE INDEX actions_state ON actions (state, updated_at);
 
--- What one receiver was told of a release and has yet to be told.
+-- What one receiver was told of a release, or of an incident, and has yet to be told.
 CREATE TABLE deliveries (
     action_key   TEXT PRIMARY KEY REFERENCES actions (action_key),
-    release_id   TEXT NOT NULL REFERENCES releases (id),
+    release_id   TEXT NOT NULL,
     sink         TEXT NOT NULL,
     sequence     BIGINT NOT NULL,
     opening_json TEXT NOT NULL,
