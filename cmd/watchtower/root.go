@@ -96,6 +96,7 @@ good version back and opens the hotfix issue.`,
 		return usageError{err, cmd.CommandPath()}
 	})
 	root.AddCommand(newServeCommand(), newReleasesCommand(), newExplainCommand(), newSignalsCommand(),
+		newActionsCommand(), newApproveCommand(), newRejectCommand(), newBreakerCommand(),
 		newBacktestCommand(), newPatternsCommand(), newAuditCommand(), newStoreCommand(), newConfigCommand(), newVersionCommand())
 	markUsage(root)
 	return root

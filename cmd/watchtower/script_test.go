@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +52,11 @@ func TestCommandLine(t *testing.T) {
 			for name, url := range servers {
 				e.Setenv(name, url)
 			}
+			for name, token := range map[string]string{"vera": viewToken, "bob": adminToken} {
+				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(token+"\n"), 0o600); err != nil {
+					return err
+				}
+			}
 			e.Setenv("GOVERSION", runtime.Version())
 			e.Setenv("PLATFORM", runtime.GOOS+"/"+runtime.GOARCH)
 			return nil
@@ -61,10 +68,36 @@ func newAPI(m *apitest.Memory) http.Handler { return newAPIOver(m, apitest.Sampl
 
 func newAPIOver(m *apitest.Memory, signals api.Signals) http.Handler {
 	return api.New(api.Deps{
-		Releases: m, Signals: signals, Registry: prometheus.NewRegistry(), Pages: http.NotFoundHandler(),
+		Releases: m, Signals: signals, Actions: &apitest.Desk{Entries: m}, Tokens: tokenFiles(), Registry: prometheus.NewRegistry(), Pages: http.NotFoundHandler(),
 		Version: version, Log: slog.New(slog.DiscardHandler),
 	})
 }
+
+const (
+	viewToken  = "view-token-0123456789"
+	adminToken = "admin-token-0123456789"
+)
+
+// tokenFiles are the tokens every server of the scripts knows; a script has them
+// in files by the names of their owners.
+var tokenFiles = sync.OnceValue(func() (out []api.Token) {
+	dir, err := os.MkdirTemp("", "watchtower")
+	if err != nil {
+		panic(err)
+	}
+	for name, token := range map[string]string{"vera": viewToken, "bob": adminToken} {
+		role := api.RoleView
+		if token == adminToken {
+			role = api.RoleAdmin
+		}
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+			panic(err)
+		}
+		out = append(out, api.Token{Name: name, Role: role, File: file})
+	}
+	return out
+})
 
 func serve(t *testing.T, h http.Handler) string {
 	s := httptest.NewServer(h)

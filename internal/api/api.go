@@ -35,6 +35,10 @@ type Deps struct {
 	Signals Signals
 	// Audit may be nil: then the operation says so.
 	Audit Audit
+	// Actions may be nil: then its operations say so.
+	Actions Actions
+	// Tokens are who may write; without any, nobody may.
+	Tokens []Token
 	// Ready are the checks of /readyz by name; each returns nil once its part
 	// works. An error of type *release.Error is shown by its words, another one
 	// is only logged.

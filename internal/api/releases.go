@@ -31,7 +31,7 @@ func describe(engine *gin.Engine, d Deps) {
 	config.RejectUnknownQueryParameters = true
 	api := humagin.New(engine, config)
 
-	s := &service{d.Releases, d.Signals, d.Audit, d.Log}
+	s := &service{d.Releases, d.Signals, d.Audit, d.Actions, d.Log}
 	huma.Register(api, huma.Operation{
 		OperationID: "list-releases", Method: http.MethodGet, Path: wire.ReleasesPath,
 		Summary:     "List releases, newest first",
@@ -45,12 +45,14 @@ func describe(engine *gin.Engine, d Deps) {
 	}, s.detail)
 	describeSignals(api, s)
 	describeAudit(api, s)
+	describeActions(api, s, d.Tokens)
 }
 
 type service struct {
 	releases Releases
 	signals  Signals
 	audit    Audit
+	actions  Actions
 	log      *slog.Logger
 }
 
@@ -152,6 +154,8 @@ func statusOf(code release.Code) int {
 		return http.StatusNotFound
 	case release.CodeInvalid:
 		return http.StatusUnprocessableEntity
+	case release.CodeRefused:
+		return http.StatusConflict
 	case release.CodeUnavailable:
 		return http.StatusServiceUnavailable
 	}

@@ -63,6 +63,7 @@ type app struct {
 	current   atomic.Pointer[term] // what watches the cluster now; nil before the first
 	leads     prometheus.Gauge
 	registry  *prometheus.Registry
+	tokens    []api.Token
 	server    *http.Server
 	listener  net.Listener
 	closers   []func()
@@ -86,6 +87,9 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	a.onClose(func() { a.listener.Close() })
 	if cfg.ExternalURL == "http://"+cfg.Listen { // the port may have been left to the system
 		cfg.ExternalURL = "http://" + a.listener.Addr().String()
+	}
+	if a.tokens, err = tokens(cfg.API); err != nil {
+		return nil, err
 	}
 	a.registry = newRegistry(opt.Version)
 	a.leads = prometheus.NewGauge(prometheus.GaugeOpts{
@@ -146,6 +150,8 @@ func (a *app) openServer(reg *prometheus.Registry) {
 				return err
 			},
 		},
+		Actions:  a.responder,
+		Tokens:   a.tokens,
 		Registry: reg,
 		Pages:    web.New(web.Deps{Releases: a.store, PrometheusURL: a.cfg.Prometheus.URL, Log: a.log}),
 		Version:  a.opt.Version,

@@ -14,10 +14,12 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/watchtower-verify/watchtower/internal/api"
 	"github.com/watchtower-verify/watchtower/internal/config"
 	"github.com/watchtower-verify/watchtower/internal/forge/gitea"
 	"github.com/watchtower-verify/watchtower/internal/kube"
 	"github.com/watchtower-verify/watchtower/internal/registry"
+	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/respond"
 	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
@@ -144,7 +146,7 @@ func newImages(cfg *config.Config) (*registry.Resolver, error) {
 
 // responders are the outsides that actions reach; what is not configured is nil.
 func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger) (respond.Deps, error) {
-	deps := respond.Deps{Cluster: actor, ExternalURL: cfg.ExternalURL}
+	deps := respond.Deps{Name: cfg.Cluster, Limits: limits(cfg.Actions), Cluster: actor, ExternalURL: cfg.ExternalURL}
 	if am := cfg.Alertmanager; am != nil {
 		sink, err := alertmanager.New(alertmanager.Config{URLs: am.URLs, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout, Log: log})
 		if err != nil {
@@ -160,4 +162,25 @@ func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger) (respon
 		deps.Forge = forge
 	}
 	return deps, nil
+}
+
+func limits(a config.Actions) respond.Limits {
+	b := a.Breaker
+	return respond.Limits{
+		Rollbacks: b.Rollbacks, RollbacksPerNamespace: b.RollbacksPerNamespace, Window: b.Window,
+		Regressions: b.Regressions, Within: b.Within, OpenFor: b.OpenFor, ApproveWithin: a.ApproveWithin,
+	}
+}
+
+// tokens are who may write through the API, each read once so that one that
+// cannot be is found now.
+func tokens(a config.API) ([]api.Token, error) {
+	var out []api.Token
+	for _, t := range a.Tokens {
+		out = append(out, api.Token{Name: t.Name, Role: api.Role(t.Role), File: t.TokenFile})
+	}
+	if err := api.CheckTokens(out); err != nil {
+		return nil, release.E(release.CodeInvalid, "api.tokens", err)
+	}
+	return out, nil
 }

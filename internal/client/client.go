@@ -36,8 +36,9 @@ type Filter struct {
 
 // Client asks one server. Its errors are *release.Error and say what to do.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	token string // "" where none is given
+	http  *http.Client
 }
 
 // New returns a client of the server at an address such as
@@ -112,9 +113,19 @@ func (c *Client) Audit(ctx context.Context, id release.ID, after int64, limit in
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	return c.ask(ctx, http.MethodGet, path, nil, into)
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, body io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return release.E(release.CodeInvalid, "the address "+c.base+" cannot be asked", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	resp, err := c.http.Do(req)
@@ -125,15 +136,15 @@ func (c *Client) get(ctx context.Context, path string, into any) error {
 		return release.E(release.CodeUnavailable, fmt.Sprintf("cannot reach %s (%s): %s", c.base, reason(err), howToReach), nil)
 	}
 	defer resp.Body.Close()
-	body := io.LimitReader(resp.Body, maxAnswerBytes)
+	answer := io.LimitReader(resp.Body, maxAnswerBytes)
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case kind != "application/json" && kind != "application/problem+json":
 		return release.E(release.CodeUnavailable, fmt.Sprintf("%s answered, but not as Watchtower does (%s): %s", c.base, resp.Status, howToReach), nil)
 	case resp.StatusCode != http.StatusOK:
-		return answered(c.base, resp.Status, resp.StatusCode, body)
+		return answered(c.base, resp.Status, resp.StatusCode, answer)
 	}
-	if err := json.NewDecoder(body).Decode(into); err != nil {
+	if err := json.NewDecoder(answer).Decode(into); err != nil {
 		return release.E(release.CodeUnavailable, "the answer of "+c.base+" broke off or is not of this version; compare `watchtower version` on both sides", err)
 	}
 	return nil
@@ -164,7 +175,7 @@ func answered(base, status string, code int, body io.Reader) error {
 	}
 	message := p.Detail
 	for _, e := range p.Errors {
-		message += "; " + strings.TrimPrefix(e.Location, "query.") + ": " + e.Message
+		message += "; " + strings.TrimPrefix(strings.TrimPrefix(e.Location, "query."), "body.") + ": " + e.Message
 	}
 	return release.E(codeOf(code), message, nil)
 }
@@ -175,6 +186,8 @@ func codeOf(status int) release.Code {
 		return release.CodeNotFound
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		return release.CodeInvalid
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusConflict:
+		return release.CodeRefused
 	case http.StatusTooManyRequests:
 		return release.CodeRateLimited
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

@@ -44,6 +44,8 @@ func (k *checker) check() {
 	k.alertmanager()
 	k.forge()
 	k.registry()
+	k.actions()
+	k.api()
 	k.patch("policy", &c.Policy)
 	k.overrides()
 }

@@ -37,6 +37,10 @@ type Config struct {
 	Forge *Forge `yaml:"forge"`
 	// How commit and source repository of an image are found.
 	Registry Registry `yaml:"registry"`
+	// What is done without a person, and when no more is.
+	Actions Actions `yaml:"actions"`
+	// Who may do something through the API.
+	API API `yaml:"api"`
 	// The policy of every workload, as far as it differs from the built-in one.
 	Policy Patch `yaml:"policy"`
 	// What differs for some workloads. All that match count, later ones over earlier ones.
@@ -174,6 +178,7 @@ func defaults() *Config {
 		Tick:       10 * time.Second,
 		Store:      defaultStore(),
 		Prometheus: defaultPrometheus(),
+		Actions:    defaultActions(),
 		Registry:   Registry{Timeout: 10 * time.Second},
 	}
 }

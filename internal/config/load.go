@@ -177,6 +177,9 @@ func tooDeep(text []byte) (place, bool) {
 // locate takes relative file paths from the folder of the configuration file.
 func (c *Config) locate(folder string) {
 	paths := append([]*string{&c.Store.Path, &c.Store.URLFile, &c.Store.PasswordFile, &c.Kubernetes.Kubeconfig, &c.Catalogue}, c.Prometheus.files()...)
+	for i := range c.API.Tokens {
+		paths = append(paths, &c.API.Tokens[i].TokenFile)
+	}
 	if c.Alertmanager != nil {
 		paths = append(paths, &c.Alertmanager.BearerTokenFile)
 	}

@@ -63,6 +63,7 @@ func TestTheLeastFileGetsTheDefaults(t *testing.T) {
 			MaxQueryBytes: 65536, MaxSamples: 10_000_000,
 		},
 		Registry: Registry{Timeout: 10 * time.Second},
+		Actions:  defaultActions(),
 	}
 	if diff := cmp.Diff(want, mustParse(t, least)); diff != "" {
 		t.Error(diff)
@@ -118,7 +119,8 @@ overrides:
 		Alertmanager: &Alertmanager{URLs: []string{"http://a:9093", "http://b:9093"}, BearerTokenFile: "/etc/watchtower/secrets/am", Timeout: 5 * time.Second},
 		Forge:        &Forge{Kind: "gitea", URL: "http://git:3000", TokenFile: "/run/token", Repository: "shop/webapp", Timeout: 10 * time.Second},
 		Registry: Registry{
-			Hosts: []string{"git:3000"}, PlainHTTP: []string{"127.0.0.1:5000"},
+			Actions: defaultActions(),
+			Hosts:   []string{"git:3000"}, PlainHTTP: []string{"127.0.0.1:5000"},
 			Mirrors: map[string]string{"docker.io": "127.0.0.1:5000"}, Timeout: 10 * time.Second,
 		},
 		Policy: Patch{

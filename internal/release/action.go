@@ -49,7 +49,7 @@ type Action struct {
 	UpdatedAt time.Time  `json:"updated_at"`
 	// PendingSince is from when on its patience counts: it was decided, approved
 	// or retried.
-	PendingSince time.Time `json:"pending_since"`
+	PendingSince time.Time `json:"pending_since,omitzero"`
 	Attempts     int       `json:"attempts"` // since PendingSince
 }
 
@@ -61,6 +61,12 @@ const (
 	WaitsForApproval Wait = "approval" // the policy asks a person
 	WaitsForBreaker  Wait = "breaker"  // too much happened at once
 )
+
+// By is who asks for something, and why; both stand in the audit.
+type By struct {
+	Actor  string // the name of a person or of a token
+	Reason string
+}
 
 // ActionKey is the key of a release's only action of a kind.
 func ActionKey(id ID, kind ActionKind) string { return string(id) + "/" + string(kind) }

@@ -10,7 +10,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
-var ann = By{Actor: "ann", Reason: "I looked at it"}
+var ann = release.By{Actor: "ann", Reason: "I looked at it"}
 
 // storm has n workloads regress at once.
 func storm(w *world, n int) (out []release.Release) {
@@ -182,12 +182,18 @@ func TestARollbackThatWaitsIsApprovedRejectedOrExpires(t *testing.T) {
 		patches int
 		audit   string
 	}{
-		{"approved", func(ctx context.Context, r *Responder, id release.ID) error { return r.Approve(ctx, id, ann) },
-			release.ActionDone, "put back webapp-1", 1, "approval approved: I looked at it"},
-		{"rejected", func(ctx context.Context, r *Responder, id release.ID) error { return r.Reject(ctx, id, ann) },
-			release.ActionRefused, "rejected by ann: I looked at it", 0, "approval rejected: I looked at it"},
-		{"left alone", func(context.Context, *Responder, release.ID) error { time.Sleep(61 * time.Minute); return nil },
-			release.ActionRefused, "nobody approved it until 2000-01-01T01:", 0, "rollback refused: nobody approved it"},
+		{
+			"approved", func(ctx context.Context, r *Responder, id release.ID) error { return r.Approve(ctx, id, ann) },
+			release.ActionDone, "put back webapp-1", 1, "approval approved: I looked at it",
+		},
+		{
+			"rejected", func(ctx context.Context, r *Responder, id release.ID) error { return r.Reject(ctx, id, ann) },
+			release.ActionRefused, "rejected by ann: I looked at it", 0, "approval rejected: I looked at it",
+		},
+		{
+			"left alone", func(context.Context, *Responder, release.ID) error { time.Sleep(61 * time.Minute); return nil },
+			release.ActionRefused, "nobody approved it until 2000-01-01T01:", 0, "rollback refused: nobody approved it",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
@@ -222,7 +228,7 @@ func TestWhatIsAskedWithoutAReasonIsNotDone(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		rel := w.bad("webapp")
 		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyApprove))
-		if err := w.process.responder.Approve(t.Context(), rel.ID, By{Actor: "ann"}); release.ErrorCode(err) != release.CodeInvalid {
+		if err := w.process.responder.Approve(t.Context(), rel.ID, release.By{Actor: "ann"}); release.ErrorCode(err) != release.CodeInvalid {
 			t.Errorf("got %v", err)
 		}
 		if err := w.process.responder.Approve(t.Context(), "nosuch", ann); release.ErrorCode(err) != release.CodeNotFound {

@@ -10,28 +10,22 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/store"
 )
 
-// By is who asks for something, and why; both stand in the audit.
-type By struct {
-	Actor  string // the name of a person or of a token
-	Reason string
-}
-
 // maxReason bounds in characters what is kept of a reason.
 const maxReason = 300
 
-// words are what is said of what a person did.
-func (b By) words(what string) string {
+// said is what is told of what a person did.
+func said(what string, b release.By) string {
 	return release.OneLine(fmt.Sprintf("%s by %s: %s", what, b.Actor, release.OneLine(b.Reason, maxReason)), maxDetail)
 }
 
-// row is an audit row of what a person did.
-func (b By) row(id release.ID, what, outcome string) release.AuditRow {
+// rowBy is an audit row of what a person did.
+func rowBy(b release.By, id release.ID, what, outcome string) release.AuditRow {
 	out := row(id, what, outcome, b.Reason)
 	out.Actor = release.OneLine(b.Actor, 100)
 	return out
 }
 
-func (b By) check() error {
+func known(b release.By) error {
 	if strings.TrimSpace(b.Actor) == "" || strings.TrimSpace(b.Reason) == "" {
 		return release.E(release.CodeInvalid, "say who asks and why: the audit keeps both", nil)
 	}
@@ -40,8 +34,8 @@ func (b By) check() error {
 
 // byPerson runs what a person asked for in one transaction, and has what follows
 // begun. A refusal is audited, too.
-func (r *Responder) byPerson(ctx context.Context, by By, id release.ID, what string, f func(tx *store.Tx) error) error {
-	if err := by.check(); err != nil {
+func (r *Responder) byPerson(ctx context.Context, by release.By, id release.ID, what string, f func(tx *store.Tx) error) error {
+	if err := known(by); err != nil {
 		return err
 	}
 	var refusal error
@@ -50,7 +44,7 @@ func (r *Responder) byPerson(ctx context.Context, by By, id release.ID, what str
 		err := f(tx)
 		if release.ErrorCode(err) == release.CodeRefused { // nothing was written before
 			refusal = err
-			audit := by.row(id, what, "refused")
+			audit := rowBy(by, id, what, "refused")
 			audit.Why = release.OneLine(err.Error()+"; asked because: "+by.Reason, 2*maxDetail)
 			return tx.Audit(audit)
 		}
@@ -88,7 +82,7 @@ func waitingRollback(tx *store.Tx, id release.ID) (release.Action, error) {
 
 // Approve has a waiting rollback done. CodeNotFound for an unknown release;
 // CodeRefused when nothing waits, the time for it is over, or a breaker is open.
-func (r *Responder) Approve(ctx context.Context, id release.ID, by By) error {
+func (r *Responder) Approve(ctx context.Context, id release.ID, by release.By) error {
 	return r.byPerson(ctx, by, id, "approval", func(tx *store.Tx) error {
 		a, err := waitingRollback(tx, id)
 		if err != nil {
@@ -109,10 +103,10 @@ func (r *Responder) Approve(ctx context.Context, id release.ID, by By) error {
 		if b := release.Holding(breakers, rec.Release.Workload.Namespace, now); b != nil {
 			return refuse("%s; close it first", heldBy(b))
 		}
-		if err := tx.Audit(by.row(id, "approval", "approved")); err != nil {
+		if err := tx.Audit(rowBy(by, id, "approval", "approved")); err != nil {
 			return err
 		}
-		return r.goOn(ctx, tx, a, by.words("approved"), now, rec)
+		return r.goOn(ctx, tx, a, said("approved", by), now, rec)
 	})
 }
 
@@ -137,16 +131,16 @@ func (r *Responder) goOn(ctx context.Context, tx *store.Tx, a release.Action, de
 
 // Reject ends a waiting rollback without its being done. Errors are those of
 // Approve.
-func (r *Responder) Reject(ctx context.Context, id release.ID, by By) error {
+func (r *Responder) Reject(ctx context.Context, id release.ID, by release.By) error {
 	return r.byPerson(ctx, by, id, "approval", func(tx *store.Tx) error {
 		a, err := waitingRollback(tx, id)
 		if err != nil {
 			return err
 		}
-		if err := tx.Audit(by.row(id, "approval", "rejected")); err != nil {
+		if err := tx.Audit(rowBy(by, id, "approval", "rejected")); err != nil {
 			return err
 		}
-		return r.refuseRollback(ctx, tx, a, by.words("rejected"), time.Now())
+		return r.refuseRollback(ctx, tx, a, said("rejected", by), time.Now())
 	})
 }
 
@@ -182,7 +176,7 @@ func (r *Responder) expire(ctx context.Context, key string, now time.Time) error
 
 // Retry carries a dead letter out anew, or what a breaker holds that is no
 // rollback. CodeRefused when the action is neither.
-func (r *Responder) Retry(ctx context.Context, key string, by By) error {
+func (r *Responder) Retry(ctx context.Context, key string, by release.By) error {
 	return r.byPerson(ctx, by, releaseOf(key), "action", func(tx *store.Tx) error {
 		a, err := tx.Action(key)
 		if err != nil {
@@ -191,7 +185,7 @@ func (r *Responder) Retry(ctx context.Context, key string, by By) error {
 		now := time.Now()
 		switch {
 		case a.State == release.ActionFailed:
-			if err := r.again(ctx, tx, a, by.words("tried again")); err != nil {
+			if err := r.again(ctx, tx, a, said("tried again", by)); err != nil {
 				return err
 			}
 			if err := r.audited(tx, a, by, "retried"); err != nil || a.Kind != release.ActionRollback {
@@ -208,7 +202,7 @@ func (r *Responder) Retry(ctx context.Context, key string, by By) error {
 			if err := r.audited(tx, a, by, "retried"); err != nil {
 				return err
 			}
-			return r.goOn(ctx, tx, a, by.words("let go"), now, store.Record{})
+			return r.goOn(ctx, tx, a, said("let go", by), now, store.Record{})
 		}
 		return refuse("action %s is %s: only what failed or waits can be tried again", key, a.State)
 	})
@@ -216,7 +210,7 @@ func (r *Responder) Retry(ctx context.Context, key string, by By) error {
 
 // Drop settles a dead letter, or what a breaker holds that is no rollback, as
 // void: somebody has seen to it. CodeRefused when the action is neither.
-func (r *Responder) Drop(ctx context.Context, key string, by By) error {
+func (r *Responder) Drop(ctx context.Context, key string, by release.By) error {
 	return r.byPerson(ctx, by, releaseOf(key), "action", func(tx *store.Tx) error {
 		a, err := tx.Action(key)
 		switch {
@@ -227,15 +221,15 @@ func (r *Responder) Drop(ctx context.Context, key string, by By) error {
 		case a.State != release.ActionFailed && a.State != release.ActionWaiting:
 			return refuse("action %s is %s: only what failed or waits can be dropped", key, a.State)
 		}
-		if _, err := tx.DropAction(key, by.words("dropped"), time.Now()); err != nil {
+		if _, err := tx.DropAction(key, said("dropped", by), time.Now()); err != nil {
 			return err
 		}
 		return r.audited(tx, a, by, "dropped")
 	})
 }
 
-func (r *Responder) audited(tx *store.Tx, a release.Action, by By, outcome string) error {
-	audit := by.row(a.Release, "action", outcome)
+func (r *Responder) audited(tx *store.Tx, a release.Action, by release.By, outcome string) error {
+	audit := rowBy(by, a.Release, "action", outcome)
 	audit.Why = release.OneLine(a.Key+" was "+string(a.State)+" ("+a.Detail+"); "+by.Reason, 2*maxDetail)
 	return tx.Audit(audit)
 }
@@ -247,7 +241,7 @@ func releaseOf(key string) release.ID {
 
 // OpenBreaker keeps rollbacks from being done without a person, in a namespace or
 // for "" in the cluster, for a while or for 0 until somebody closes it.
-func (r *Responder) OpenBreaker(ctx context.Context, namespace string, within time.Duration, by By) error {
+func (r *Responder) OpenBreaker(ctx context.Context, namespace string, within time.Duration, by release.By) error {
 	return r.byPerson(ctx, by, "", "breaker", func(tx *store.Tx) error {
 		now := time.Now()
 		b := release.Breaker{Cluster: r.deps.Name, Namespace: namespace, Open: true, ChangedAt: now, Actor: release.OneLine(by.Actor, 100), Why: release.OneLine(by.Reason, maxReason)}
@@ -258,7 +252,7 @@ func (r *Responder) OpenBreaker(ctx context.Context, namespace string, within ti
 		if err := tx.SaveBreaker(b); err != nil {
 			return err
 		}
-		audit := by.row("", "breaker", "opened")
+		audit := rowBy(by, "", "breaker", "opened")
 		audit.Why = release.OneLine(b.Scope()+": "+by.Reason, 2*maxDetail)
 		return tx.Audit(audit)
 	})
@@ -267,7 +261,7 @@ func (r *Responder) OpenBreaker(ctx context.Context, namespace string, within ti
 // CloseBreaker closes a breaker that is open and counts from here on. With resume
 // it lets what it held go on, as far as the limits allow; without it that waits
 // for a person each. CodeRefused when it is not open.
-func (r *Responder) CloseBreaker(ctx context.Context, namespace string, resume bool, by By) error {
+func (r *Responder) CloseBreaker(ctx context.Context, namespace string, resume bool, by release.By) error {
 	return r.byPerson(ctx, by, "", "breaker", func(tx *store.Tx) error {
 		breakers, err := tx.Breakers(r.deps.Name)
 		if err != nil {
@@ -289,7 +283,7 @@ func (r *Responder) CloseBreaker(ctx context.Context, namespace string, resume b
 }
 
 // resume lets go on what a breaker held.
-func (r *Responder) resume(ctx context.Context, tx *store.Tx, b release.Breaker, by By, now time.Time) error {
+func (r *Responder) resume(ctx context.Context, tx *store.Tx, b release.Breaker, by release.By, now time.Time) error {
 	held, err := tx.ListActions(store.ActionFilter{State: release.ActionWaiting, WaitsFor: release.WaitsForBreaker, Limit: -1})
 	if err != nil {
 		return err
@@ -305,7 +299,7 @@ func (r *Responder) resume(ctx context.Context, tx *store.Tx, b release.Breaker,
 		if err := r.audited(tx, a, by, "resumed"); err != nil {
 			return err
 		}
-		if err := r.goOn(ctx, tx, a, by.words("resumed"), now, rec); err != nil {
+		if err := r.goOn(ctx, tx, a, said("resumed", by), now, rec); err != nil {
 			return err
 		}
 	}
@@ -315,4 +309,14 @@ func (r *Responder) resume(ctx context.Context, tx *store.Tx, b release.Breaker,
 // Breakers answers with the cluster's breakers that ever opened.
 func (r *Responder) Breakers(ctx context.Context) ([]release.Breaker, error) {
 	return r.store.Breakers(ctx, r.deps.Name)
+}
+
+// ListActions answers with actions, changed last first.
+func (r *Responder) ListActions(ctx context.Context, f store.ActionFilter) ([]release.Action, error) {
+	return r.store.ListActions(ctx, f)
+}
+
+// Action answers with one by its key, or CodeNotFound.
+func (r *Responder) Action(ctx context.Context, key string) (release.Action, error) {
+	return r.store.Action(ctx, key)
 }

@@ -47,7 +47,7 @@ type world struct {
 	forge   *strictForge
 	sinks   map[string]*strictSink
 	limits  Limits // zero: the defaults
-	bare    bool // neither Alertmanager nor forge is configured
+	bare    bool   // neither Alertmanager nor forge is configured
 	// crashAt kills the process at a point, "before rollback" or "after issue",
 	// once.
 	mu      sync.Mutex // of these three, and of whether a process is dead
