@@ -20,10 +20,7 @@ const (
 
 	repostEvery = time.Minute
 	// An alert nobody re-posts any more ends by itself after this.
-	firingFor = 4 * time.Minute
-	// A rollback may be over before Alertmanager, which gathers a group for 30 s
-	// by default, has told anybody. So an alert fires at least this long.
-	firesAtLeast   = time.Minute
+	firingFor      = 4 * time.Minute
 	postAgainAfter = 10 * time.Second
 	postBatch      = 64
 )
@@ -64,8 +61,8 @@ func (r *Responder) alert(ctx context.Context, rec store.Record) (outcome, error
 	if r.deps.Alerter == nil { // it was configured when this was decided
 		return outcome{state: release.ActionRefused, detail: "no Alertmanager is configured"}, nil
 	}
-	if age := time.Since(rec.Verdict.UpdatedAt); age >= 0 && age < gather {
-		return outcome{}, notYet{gather - age}
+	if age := time.Since(rec.Verdict.UpdatedAt); age >= 0 && age < r.pace.gather {
+		return outcome{}, notYet{r.pace.gather - age}
 	}
 	incident, err := r.store.IncidentOf(ctx, rec.Release.ID)
 	if err != nil {
@@ -94,7 +91,7 @@ func (r *Responder) keepAlertsAlive(ctx context.Context) {
 		}
 		next := repostEvery
 		if r.deps.Alerter != nil {
-			wait, err := r.postAlerts(ctx, ripe(time.Now()))
+			wait, err := r.postAlerts(ctx, ripe(time.Now(), r.pace.gather))
 			if err != nil && ctx.Err() == nil {
 				r.log.Warn("alerts could not be posted", "err", err)
 			}
@@ -105,7 +102,7 @@ func (r *Responder) keepAlertsAlive(ctx context.Context) {
 }
 
 // ripe leaves out alerts that wait for others to be told with.
-func ripe(now time.Time) func(store.Alert) bool {
+func ripe(now time.Time, gather time.Duration) func(store.Alert) bool {
 	return func(a store.Alert) bool {
 		age := now.Sub(a.Alert.StartsAt)
 		return a.PostedAt != nil || age < 0 || age >= gather
@@ -166,11 +163,11 @@ func (r *Responder) postBatch(ctx context.Context, batch []store.Alert) (again t
 			continue
 		}
 		// An end is told only after its beginning, and not too soon after it.
-		if a.PostedAt != nil && now.Sub(*a.PostedAt) >= firesAtLeast {
+		if a.PostedAt != nil && now.Sub(*a.PostedAt) >= r.pace.firesAtLeast {
 			a.State, posts[i].EndsAt = store.AlertResolved, now
 			continue
 		}
-		wait := firesAtLeast
+		wait := r.pace.firesAtLeast
 		if a.PostedAt != nil {
 			wait -= now.Sub(*a.PostedAt)
 		}

@@ -11,7 +11,6 @@ import (
 const (
 	// The issue tells what the rollback did, so it waits for it, but not for ever.
 	issueWaits     = 2 * time.Minute
-	issueLooksIn   = time.Second
 	commitPatience = 15 * time.Second
 )
 
@@ -33,7 +32,7 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 	}
 	rollback := find(actions, release.ActionKey(a.Release, release.ActionRollback))
 	if rollback != nil && rollback.State == release.ActionPending && time.Since(a.CreatedAt) < issueWaits {
-		return outcome{}, notYet{issueLooksIn}
+		return outcome{}, notYet{r.pace.issueLooksIn}
 	}
 	repo := r.repositoryOf(rec.Release)
 	url, found, err := r.deps.Forge.FindIssue(ctx, repo, release.Marker(a.Release))

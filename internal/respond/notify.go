@@ -34,10 +34,6 @@ type Notifier interface {
 	Deliver(ctx context.Context, m release.Message, ref []byte) (newRef []byte, err error)
 }
 
-// gather is how long the first message of a regression waits for others, so that
-// many at once are told as one.
-const gather = time.Second
-
 // maxRef bounds in bytes what a receiver may have remembered.
 const maxRef = 1024
 
@@ -152,7 +148,7 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 	if !found || !d.Behind() {
 		return outcome{state: release.ActionDone, detail: a.Detail}, nil
 	}
-	if wait := pause(a, d, rec.Verdict.Kind, time.Now()); wait > 0 {
+	if wait := pause(a, d, rec.Verdict.Kind, time.Now(), r.pace.gather); wait > 0 {
 		return outcome{}, notYet{wait}
 	}
 	m, err := r.newest(ctx, rec, d)
@@ -178,7 +174,7 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 
 // pause is how long a message waits for more to tell: the first of a regression
 // for others that regress, that of an incident for its growing.
-func pause(a release.Action, d store.Delivery, verdict release.VerdictKind, now time.Time) time.Duration {
+func pause(a release.Action, d store.Delivery, verdict release.VerdictKind, now time.Time, gather time.Duration) time.Duration {
 	wait := gather
 	switch {
 	case ofIncident(d) && d.Told != "":

@@ -53,6 +53,7 @@ func (r *Responder) byPerson(ctx context.Context, by release.By, id release.ID, 
 	if err != nil {
 		return err
 	}
+	at(pointAsked)
 	r.bell.ring()
 	r.pokeAlerts()
 	return refusal

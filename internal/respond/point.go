@@ -18,6 +18,7 @@ const (
 	pointRestored  point = "restored seen, not recorded"
 	pointSettled   point = "action recorded, its job not ended"
 	pointWatched   point = "restored recorded, its job not ended"
+	pointAsked     point = "a person's decision recorded, not begun"
 )
 
 // onPoint is called at every point; nil but in tests.

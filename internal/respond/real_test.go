@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,8 +19,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/store/storetest/postgres"
 )
 
-// victimEnv makes the test's binary a process that is to be killed: it holds
-// the path of its database.
+// victimEnv makes the test's binary a process that is to be killed.
 const victimEnv = "WATCHTOWER_TEST_VICTIM"
 
 // timedCluster is a strict cluster that tells when it took each patch.
@@ -146,96 +142,6 @@ func value(t *testing.T, reg *prometheus.Registry, name string) float64 {
 		}
 	}
 	return -1
-}
-
-// TestMain's victim: it writes that it patched, and never gets to write more.
-func victim(path string) {
-	c := hangingCluster{newCluster(), path + ".patched"}
-	quiet := slog.New(slog.DiscardHandler)
-	st, err := store.Open(context.Background(), path, quiet)
-	if err != nil {
-		panic(err)
-	}
-	r, err := New(st, Deps{Cluster: c}, quiet, nil)
-	if err != nil {
-		panic(err)
-	}
-	c.deploy("webapp", 1)
-	rel := c.deploy("webapp", 2)
-	if err := r.Decide(context.Background(), rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAuto)); err != nil {
-		panic(err)
-	}
-	panic(r.Run(context.Background()))
-}
-
-type hangingCluster struct {
-	*strictCluster
-	mark string
-}
-
-func (c hangingCluster) Rollback(context.Context, release.RollbackRequest) (release.RollbackResult, error) {
-	if err := os.WriteFile(c.mark, []byte("patched"), 0o600); err != nil {
-		panic(err)
-	}
-	select {}
-}
-
-func TestASuccessorOfAKilledProcessFinishesItsRollback(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "w.db")
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), victimEnv+"="+path)
-	cmd.Stderr = io.Discard
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for end := time.Now().Add(20 * time.Second); ; {
-		if _, err := os.Stat(path + ".patched"); err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the victim did not come to its rollback")
-		}
-		time.Sleep(10 * time.Millisecond) // another process is waited for
-	}
-	if _, err := store.Open(t.Context(), path, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "another Watchtower") {
-		t.Errorf("a database in use was opened: %v", err)
-	}
-	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // killed
-
-	c := timedCluster{newCluster(), make(chan release.ID, 2)}
-	c.deploy("webapp", 1)
-	rel := c.deploy("webapp", 2)
-	began := time.Now()
-	_, st := begin(t, path, Deps{Cluster: c}, nil)
-	select {
-	case <-c.patched:
-	case <-time.After(20 * time.Second):
-		t.Fatal("the rollback did not go on")
-	}
-	took := time.Since(began)
-	t.Logf("the rollback went on %s after the restart", took)
-	if took > 5*time.Second {
-		t.Errorf("it took %s", took)
-	}
-	for {
-		a, err := st.Action(t.Context(), release.ActionKey(rel.ID, release.ActionRollback))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a.State == release.ActionDone {
-			break
-		}
-		if time.Since(began) > 20*time.Second {
-			t.Fatalf("the rollback is %s", a.State)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if len(c.patched) != 0 {
-		t.Error("it was rolled back twice")
-	}
 }
 
 // BenchmarkBurst has a hundred releases regress at once.

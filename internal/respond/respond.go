@@ -80,6 +80,7 @@ type Responder struct {
 	deps    Deps
 	log     *slog.Logger
 	metrics *metrics
+	pace    pace
 	client  *river.Client[*sql.Tx]
 	bell    bell
 
@@ -89,6 +90,20 @@ type Responder struct {
 	mu       sync.Mutex
 	underWay map[string]bool // keys of the actions being carried out
 }
+
+// pace is how long things wait that need not.
+type pace struct {
+	// gather is how long the first message of a regression waits for others, so
+	// that many at once are told as one.
+	gather time.Duration
+	// A rollback may be over before Alertmanager, which gathers a group for 30 s
+	// by default, has told anybody. So an alert fires at least this long.
+	firesAtLeast time.Duration
+	restorePoll  time.Duration // at first
+	issueLooksIn time.Duration // for what came of the rollback
+}
+
+var normalPace = pace{gather: time.Second, firesAtLeast: time.Minute, restorePoll: time.Second, issueLooksIn: time.Second}
 
 const (
 	jobTimeout   = time.Minute
@@ -111,7 +126,7 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 		deps.Limits = DefaultLimits()
 	}
 	r := &Responder{
-		store: st, deps: deps, log: log, bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
+		store: st, deps: deps, log: log, pace: normalPace, bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}
 	r.metrics = newMetrics(reg, r.firing)
 	jobs := river.NewWorkers()

@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	restorePoll     = time.Second // at first
 	restoreHaste    = 2 * time.Minute
 	restorePollSlow = 10 * time.Second
 	restorePatience = time.Hour
@@ -56,7 +55,7 @@ func (w *restoreWorker) Work(ctx context.Context, job *river.Job[restoreArgs]) e
 	case took >= restoreHaste:
 		return r.later(restorePollSlow)
 	}
-	return r.later(restorePoll)
+	return r.later(r.pace.restorePoll)
 }
 
 // end records how the watch ended, together with the end of its job: it may
