@@ -11,7 +11,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 tool = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-short lint fmt generate check bench bench-signals bench-judge bench-patterns bench-store demo
+.PHONY: help build test test-short lint fmt generate check bench bench-signals bench-judge bench-patterns bench-store bench-respond test-crash demo
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,11 @@ test: build ## all tests: with the race detector, and against a real cluster
 	bin/lab build
 	@echo "testing the lab, then the service against the real cluster in it (about a quarter of an hour)"
 	cd lab && $(GO) test -v -p 1 -parallel 6 -timeout 45m ./... 2>&1 | grep -E --line-buffered '^( *--- |ok|FAIL|panic|the lab|starting|.*_test\.go:)' ; test $${PIPESTATUS[0]} -eq 0
+
+KILLS ?= 1000
+test-crash: ## processes killed at every point and at random, on both databases: what was lost or done twice; six minutes
+	@echo "killing Watchtower at every point between an effect and its record, then $(KILLS) times at random"
+	$(GO) test -tags $(TAGS) -count=1 -timeout 60m ./internal/respond -run 'TestEveryPointIsKilledAt|TestKilledAtRandom' -crash.full -crash.kills $(KILLS)
 
 lint: ## golangci-lint, with the rules of which room may import which
 	$(call tool,golangci-lint) run ./...
@@ -68,6 +73,9 @@ bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, 
 	$(GO) run -tags $(TAGS) ./bench/judge -healthy 3000 -regressed 1500 -seed $(JUDGE_SEED)
 	@echo "replaying 1,000 of another simulation from a real Prometheus, which is built where it is missing"
 	$(GO) run -tags $(TAGS) ./bench/judge -healthy 500 -regressed 500 -seed $(JUDGE_SEED) -watchtower bin/watchtower -prometheus "$$(bin/lab build prometheus | awk '{print $$2}')"
+
+bench-respond: ## what follows a verdict under load: bursts, storms, receivers that are away; two minutes
+	$(GO) test -tags $(TAGS) -count=1 -run '^$$' -bench 'Burst|Storm|Away' -benchtime 1x ./internal/respond
 
 LOGHUB ?= ../shared/data/loghub
 bench-patterns: ## how well and how fast log lines are made into templates, beside the published figures of others; a minute

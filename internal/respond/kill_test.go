@@ -335,10 +335,10 @@ func TestKilledAtRandom(t *testing.T) {
 				kills /= 4 // of one and the same number over all
 			}
 			for n := range kills {
-				if n%3 == 0 {
-					releases = append(releases, a.regress([]release.Autonomy{release.AutonomyAuto, release.AutonomyApprove}[n/3%2]))
+				if n%2 == 0 {
+					releases = append(releases, a.regress([]release.Autonomy{release.AutonomyAuto, release.AutonomyApprove}[n/2%2]))
 				}
-				time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond) // the moment of death is what is random
+				time.Sleep(time.Duration(rand.IntN(600)) * time.Millisecond) // the moment of death is what is random
 				a.kill(rand.IntN(s.replicas))
 			}
 			a.settle()

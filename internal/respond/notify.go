@@ -158,7 +158,7 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 	if m.Key == "" { // it became part of an incident before anybody was told
 		return outcome{state: release.ActionVoid, detail: "told together with others that regressed at the same time"}, nil
 	}
-	ref, err := notifier.Deliver(ctx, m, d.Ref)
+	ref, err := r.deliver(ctx, notifier, m, d.Ref)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -170,6 +170,19 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 		state: release.ActionDone, detail: fmt.Sprintf("%s was told: %s", a.Sink, m.Headline),
 		follow: func(ctx context.Context, tx *store.Tx, a release.Action) error { return r.told(ctx, tx, a, m, ref) },
 	}, nil
+}
+
+// deliverPatience is how long one receiver may take.
+const deliverPatience = 20 * time.Second
+
+func (r *Responder) deliver(ctx context.Context, n Notifier, m release.Message, ref []byte) ([]byte, error) {
+	bound, cancel := context.WithTimeout(ctx, deliverPatience)
+	defer cancel()
+	newRef, err := n.Deliver(bound, m, ref)
+	if err != nil && ctx.Err() == nil && bound.Err() != nil {
+		return nil, release.E(release.CodeUnavailable, "no answer within "+deliverPatience.String(), err)
+	}
+	return newRef, err
 }
 
 // pause is how long a message waits for more to tell: the first of a regression

@@ -81,6 +81,7 @@ type Responder struct {
 	log     *slog.Logger
 	metrics *metrics
 	pace    pace
+	outlets *outlets
 	client  *river.Client[*sql.Tx]
 	bell    bell
 
@@ -111,7 +112,7 @@ const (
 	stopPatience = 5 * time.Second
 	fetchEvery   = time.Second // without a ring of the bell
 	fetchPause   = 20 * time.Millisecond
-	workers      = 8
+	workers      = 8 // beside those that outlets may hold up
 )
 
 // New makes a Responder. It does nothing outside the database before Run.
@@ -126,7 +127,7 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 		deps.Limits = DefaultLimits()
 	}
 	r := &Responder{
-		store: st, deps: deps, log: log, pace: normalPace, bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
+		store: st, deps: deps, log: log, pace: normalPace, outlets: newOutlets(), bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}
 	r.metrics = newMetrics(reg, r.firing)
 	jobs := river.NewWorkers()
@@ -135,7 +136,7 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 	cfg := &river.Config{
 		ID:                          st.ClientID(),
 		Workers:                     jobs,
-		Queues:                      map[string]river.QueueConfig{st.Queue(): {MaxWorkers: workers}},
+		Queues:                      map[string]river.QueueConfig{st.Queue(): {MaxWorkers: workers + outletSlots*(3+len(deps.Notifiers))}},
 		FetchCooldown:               fetchPause,
 		FetchPollInterval:           fetchEvery,
 		JobTimeout:                  jobTimeout,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -64,4 +65,45 @@ func TestWhatBecomesOfAFailedAction(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnOutletThatFailsIsLeftAloneByAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutlets()
+		pager, chat := release.Action{Kind: release.ActionMessage, Sink: "pager"}, release.Action{Kind: release.ActionMessage, Sink: "chat"}
+		var leaves []func(error)
+		for range outletSlots {
+			leave, _ := o.enter(pager, time.Now())
+			leaves = append(leaves, leave)
+		}
+		if leave, wait := o.enter(pager, time.Now()); leave != nil || wait < slotPause || wait > 2*slotPause {
+			t.Errorf("a slot too many, or a wait of %s", wait)
+		}
+		for _, leave := range leaves {
+			leave(&release.Error{Code: release.CodeRateLimited, RetryAfter: 5 * time.Minute})
+		}
+		if leave, wait := o.enter(pager, time.Now()); leave != nil || wait < 5*time.Minute || wait > 5*time.Minute+time.Second {
+			t.Errorf("asked to be left alone for five minutes, and waits %s", wait)
+		}
+		if leave, _ := o.enter(chat, time.Now()); leave == nil {
+			t.Error("another receiver is held up")
+		}
+		for range 100 {
+			if leave, _ := o.enter(release.Action{Kind: release.ActionRollback}, time.Now()); leave == nil {
+				t.Fatal("a rollback is held up")
+			}
+		}
+		time.Sleep(5*time.Minute + time.Second)
+		one, _ := o.enter(pager, time.Now())
+		if one == nil {
+			t.Fatal("it is left alone for ever")
+		}
+		if leave, _ := o.enter(pager, time.Now()); leave != nil {
+			t.Error("more than one looks whether it is back")
+		}
+		one(nil)
+		if leave, _ := o.enter(pager, time.Now()); leave == nil {
+			t.Error("it is back, and nobody comes")
+		}
+	})
 }

@@ -67,8 +67,16 @@ func (r *Responder) carryOut(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	leave, pause := r.outlets.enter(a, time.Now())
+	if leave == nil {
+		return r.later(pause)
+	}
 	a.Attempts++
 	out, err := r.perform(ctx, a, rec)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = release.E(release.CodeUnavailable, "no answer within "+jobTimeout.String(), err)
+	}
+	leave(err)
 	var wait notYet
 	switch {
 	case errors.As(err, &wait):
@@ -76,9 +84,6 @@ func (r *Responder) carryOut(ctx context.Context, key string) error {
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		return river.JobSnooze(0) // we are being stopped; the next start goes on
 	case err != nil:
-		if ctx.Err() != nil {
-			err = release.E(release.CodeUnavailable, "no answer within "+jobTimeout.String(), err)
-		}
 		var again time.Duration
 		if out, again = failure(a, err, time.Now()); again > 0 {
 			return r.postpone(ctx, a, out.detail, again)
