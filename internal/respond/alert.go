@@ -98,6 +98,10 @@ func (r *Responder) keepAlertsAlive(ctx context.Context) {
 			next = wait
 		}
 		timer.Reset(next)
+		select { // many changes at once are posted as one
+		case <-ctx.Done():
+		case <-time.After(r.pace.alertPause):
+		}
 	}
 }
 
@@ -177,6 +181,9 @@ func (r *Responder) postBatch(ctx context.Context, batch []store.Alert) (again t
 		return 0, err
 	}
 	at(pointPosted)
+	if !slices.ContainsFunc(batch, func(a store.Alert) bool { return a.PostedAt == nil || a.State == store.AlertResolved }) {
+		return again, nil // nothing is new
+	}
 	return again, r.record(ctx, func(_ context.Context, tx *store.Tx) error { return taken(tx, batch, now) })
 }
 
@@ -189,6 +196,9 @@ func taken(tx *store.Tx, batch []store.Alert, now time.Time) error {
 				return err
 			}
 			continue
+		}
+		if posted.PostedAt != nil && posted.State != store.AlertResolved {
+			continue // as it was before
 		}
 		a, found, err := tx.Alert(posted.Release)
 		if err != nil {

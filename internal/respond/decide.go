@@ -89,7 +89,7 @@ func row(id release.ID, what, outcome, why string) release.AuditRow {
 
 // decideActions inserts what the policy allows, and says what it does not. It
 // answers with the actions that were settled at once.
-func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release.Release, v release.Verdict, p release.Policy) ([]release.Action, error) {
+func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release.Release, v release.Verdict, p release.Policy) (settled []release.Action, err error) {
 	allowed := p.Autonomy
 	if p.Ignore {
 		allowed = release.AutonomyObserve
@@ -104,7 +104,7 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 	}
 	decided := decisions(rel, v, p, allowed, r.deps, held)
 	if r.deps.Alerter != nil {
-		_, err := tx.InsertAlert(store.Alert{
+		_, err = tx.InsertAlert(store.Alert{
 			Release: rel.ID, State: store.AlertFiring, Alert: alertOf(rel, v, r.deps.ExternalURL, rollbackNote(decided, p)),
 		})
 		if err != nil {
@@ -121,12 +121,14 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 			return nil, err
 		}
 	}
-	var settled []release.Action
 	for _, a := range decided {
 		if err := r.add(ctx, tx, a); err != nil {
 			return nil, err
 		}
 		if a.State == release.ActionPending {
+			if a.Kind == release.ActionRollback {
+				r.first.decided(a.Key)
+			}
 			continue
 		}
 		if err := tx.Audit(row(rel.ID, string(a.Kind), string(a.State), a.Detail)); err != nil {

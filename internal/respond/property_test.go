@@ -24,6 +24,7 @@ type history struct {
 	// and with evidence or without.
 	condemned *release.Policy
 	evidence  bool
+	approved  bool // a person did so, and was not refused
 }
 
 type randomRun struct {
@@ -32,6 +33,14 @@ type randomRun struct {
 	versions map[string]int
 	current  map[string]*history
 	all      []*history
+	// Patches as the cluster took them, when breakers were open at that moment.
+	patched []patched
+	closed  []time.Time // when a person closed a breaker, which begins the count anew
+}
+
+type patched struct {
+	at      time.Time
+	release release.ID
 }
 
 // TestWhatMustNeverHappen drives the responder with random deploys, verdicts,
@@ -58,6 +67,12 @@ func TestWhatMustNeverHappen(t *testing.T) {
 			}
 			run := &randomRun{t: rt, w: newWorld(rt, sub), versions: make(map[string]int), current: make(map[string]*history)}
 			run.w.onPatch = run.checkPatch
+			if rapid.Bool().Draw(rt, "tight limits") {
+				run.w.limits = Limits{
+					Rollbacks: 2, RollbacksPerNamespace: 2, Window: 10 * time.Minute,
+					Regressions: 3, Within: time.Minute, OpenFor: 5 * time.Minute, ApproveWithin: 3 * time.Minute,
+				}
+			}
 			run.w.start()
 			defer func() { run.w.process.stop() }()
 			for range rapid.IntRange(3, 25).Draw(rt, "steps") {
@@ -76,6 +91,7 @@ func (r *randomRun) step() {
 	h := r.current[name]
 	what := rapid.SampledFrom([]string{
 		"deploy", "deploy", "judge", "judge", "judge", "judge", "judge earlier", "wait", "wait", "kill", "arm", "cluster", "alerts", "forge", "pager", "forget", "close",
+		"close earlier", "approve", "approve", "reject", "retry", "drop", "open breaker", "close breaker", "close breaker",
 	}).Draw(r.t, "step")
 	w := r.w
 	if h == nil {
@@ -111,9 +127,47 @@ func (r *randomRun) step() {
 			return rs.UID == h.rel.ReplicaSet.UID || rapid.Bool().Draw(r.t, "keep")
 		})
 	case "close":
-		if err := w.process.responder.Closed(context.Background(), h.rel.ID, "superseded"); err != nil {
-			r.t.Fatalf("close: %v", err)
+		r.close(h)
+	case "close earlier": // an event that comes late, or again
+		r.close(rapid.SampledFrom(r.all).Draw(r.t, "release"))
+	default:
+		r.click(what, rapid.SampledFrom(r.all).Draw(r.t, "release"))
+	}
+}
+
+func (r *randomRun) close(h *history) {
+	if err := r.w.process.responder.Closed(context.Background(), h.rel.ID, "superseded"); err != nil {
+		r.t.Fatalf("close: %v", err)
+	}
+}
+
+// click has a person do something. What is refused, or asked of what is not there,
+// is no fault.
+func (r *randomRun) click(what string, h *history) {
+	ctx, resp, by := context.Background(), r.w.process.responder, release.By{Actor: "ann", Reason: "so it is"}
+	key := string(h.rel.ID) + "/" + rapid.SampledFrom([]string{"rollback", "issue", "alert", "event", "message/pager"}).Draw(r.t, "action")
+	namespace := rapid.SampledFrom([]string{"", "shop"}).Draw(r.t, "namespace")
+	var err error
+	switch what {
+	case "approve":
+		if err = resp.Approve(ctx, h.rel.ID, by); err == nil {
+			h.approved = true
 		}
+	case "reject":
+		err = resp.Reject(ctx, h.rel.ID, by)
+	case "retry":
+		err = resp.Retry(ctx, key, by)
+	case "drop":
+		err = resp.Drop(ctx, key, by)
+	case "open breaker":
+		err = resp.OpenBreaker(ctx, namespace, rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(r.t, "for"), by)
+	case "close breaker":
+		if err = resp.CloseBreaker(ctx, namespace, rapid.Bool().Draw(r.t, "resume"), by); err == nil {
+			r.closed = append(r.closed, time.Now())
+		}
+	}
+	if code := release.ErrorCode(err); err != nil && code != release.CodeRefused && code != release.CodeNotFound {
+		r.t.Fatalf("%s: %v", what, err)
 	}
 }
 
@@ -149,13 +203,74 @@ func (r *randomRun) checkPatch(p *process, req release.RollbackRequest) {
 	if err != nil || rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0 {
 		r.t.Errorf("rolled back %s on the verdict %s with %d evidences, %v", req.Release, rec.Verdict.Kind, len(rec.Verdict.Evidence), err)
 	}
-	if rec.Policy.Autonomy != release.AutonomyAuto {
+	approved := slices.ContainsFunc(r.all, func(h *history) bool { return h.rel.ID == req.Release && h.approved })
+	if rec.Policy.Autonomy != release.AutonomyAuto && !(approved && rec.Policy.Autonomy == release.AutonomyApprove) {
 		r.t.Errorf("rolled back %s under autonomy %s", req.Release, rec.Policy.Autonomy)
 	}
+	r.checkLimits(req.Release)
 	judged, err := p.store.Judged(ctx, req.Workload.Cluster, req.Workload.UID)
 	if err != nil || judged[req.Target.UID] == release.Regressed || req.Target.UID == req.From.UID {
 		r.t.Errorf("rolled back %s to %s, judged %q, %v", req.Release, req.Target.Name, judged[req.Target.UID], err)
 	}
+}
+
+// checkLimits counts the rollbacks of the window, as far back as a person closed a
+// breaker.
+func (r *randomRun) checkLimits(id release.ID) {
+	limits := r.w.limits
+	if limits == (Limits{}) {
+		limits = DefaultLimits()
+	}
+	breakers, err := r.w.process.responder.Breakers(context.Background())
+	if err != nil {
+		r.t.Fatalf("breakers: %v", err)
+	}
+	for _, b := range breakers {
+		if b.Holds("shop", time.Now()) && r.granted(id).After(b.ChangedAt) {
+			r.t.Errorf("%s was let through while the breaker of %s was open", id, b.Scope())
+		}
+	}
+	// A rollback is let through a moment before it is done, or, where the process
+	// died or the cluster was away in between, longer before.
+	now := time.Now()
+	r.patched = append(r.patched, patched{now, id})
+	since := now.Add(-limits.Window)
+	for _, at := range r.closed {
+		if at.After(since) {
+			since = at
+		}
+	}
+	n := 0
+	for _, p := range r.patched {
+		if p.at.After(since) {
+			n++
+		}
+	}
+	if n > limits.RollbacksPerNamespace+r.letThroughBefore(since) {
+		r.t.Errorf("%d rollbacks within %s of one another", n, now.Sub(since))
+	}
+}
+
+// letThroughBefore counts the rollbacks done since a moment that were let through
+// before it.
+func (r *randomRun) letThroughBefore(since time.Time) (n int) {
+	for _, p := range r.patched {
+		if p.at.After(since) && !r.granted(p.release).After(since) {
+			n++
+		}
+	}
+	return n
+}
+
+// granted is when a rollback was let through the breaker.
+func (r *randomRun) granted(id release.ID) time.Time {
+	var at int64
+	err := r.w.process.store.DB().QueryRowContext(context.Background(), `SELECT at FROM grants WHERE action_key = ?`,
+		release.ActionKey(id, release.ActionRollback)).Scan(&at)
+	if err != nil {
+		r.t.Errorf("%s was rolled back without being let through: %v", id, err)
+	}
+	return time.UnixMilli(at)
 }
 
 // settle ends all faults and lets everything come to its end.
@@ -167,7 +282,7 @@ func (r *randomRun) settle() {
 	r.w.forge.fail(nil)
 	r.w.sinks["pager"].fail(nil)
 	for _, h := range r.all {
-		r.w.until("settled", 5*time.Minute, r.w.settled(h.rel.ID))
+		r.w.until("settled", 15*time.Minute, r.w.settled(h.rel.ID))
 	}
 	time.Sleep(3 * time.Minute)
 }
@@ -203,6 +318,9 @@ func (r *randomRun) check() {
 		want := 0
 		if allowed.Allows(release.AutonomyAlert) {
 			want = 1
+		}
+		if issue, ok := actions["issue"]; ok && (issue.State == release.ActionWaiting || issue.State == release.ActionVoid) {
+			want = 0 // held by the breaker, or dropped
 		}
 		if marked != want {
 			r.t.Errorf("%d issues of %s under autonomy %s, want %d", marked, h.rel.ReplicaSet.Name, allowed, want)

@@ -82,6 +82,7 @@ type Responder struct {
 	metrics *metrics
 	pace    pace
 	outlets *outlets
+	first   *first
 	client  *river.Client[*sql.Tx]
 	bell    bell
 
@@ -100,11 +101,12 @@ type pace struct {
 	// A rollback may be over before Alertmanager, which gathers a group for 30 s
 	// by default, has told anybody. So an alert fires at least this long.
 	firesAtLeast time.Duration
+	alertPause   time.Duration // between two posts of all alerts
 	restorePoll  time.Duration // at first
 	issueLooksIn time.Duration // for what came of the rollback
 }
 
-var normalPace = pace{gather: time.Second, firesAtLeast: time.Minute, restorePoll: time.Second, issueLooksIn: time.Second}
+var normalPace = pace{gather: time.Second, firesAtLeast: time.Minute, alertPause: 250 * time.Millisecond, restorePoll: time.Second, issueLooksIn: time.Second}
 
 const (
 	jobTimeout   = time.Minute
@@ -127,7 +129,7 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 		deps.Limits = DefaultLimits()
 	}
 	r := &Responder{
-		store: st, deps: deps, log: log, pace: normalPace, outlets: newOutlets(), bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
+		store: st, deps: deps, log: log, pace: normalPace, outlets: newOutlets(), first: newFirst(outletSlots * (3 + len(deps.Notifiers))), bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}
 	r.metrics = newMetrics(reg, r.firing)
 	jobs := river.NewWorkers()

@@ -38,6 +38,7 @@ type restoreWorker struct {
 // Work looks once and comes back until the target is ready again.
 func (w *restoreWorker) Work(ctx context.Context, job *river.Job[restoreArgs]) error {
 	r, args := w.responder, job.Args
+	r.first.yield(ctx)
 	took := time.Since(args.Since)
 	restored, err := r.deps.Cluster.Restored(ctx, args.Workload, args.Target)
 	at(pointRestored)

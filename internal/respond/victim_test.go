@@ -42,7 +42,7 @@ func victim(text string) {
 	if err != nil {
 		panic(err)
 	}
-	r.pace = pace{gather: 20 * time.Millisecond, firesAtLeast: 50 * time.Millisecond, restorePoll: 20 * time.Millisecond, issueLooksIn: 20 * time.Millisecond}
+	r.pace = pace{gather: 20 * time.Millisecond, firesAtLeast: 50 * time.Millisecond, alertPause: 10 * time.Millisecond, restorePoll: 20 * time.Millisecond, issueLooksIn: 20 * time.Millisecond}
 	if _, err := st.Hold(ctx, 0); err != nil {
 		panic(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -56,6 +57,11 @@ func (r *Responder) carryOut(ctx context.Context, key string) error {
 		return r.later(5 * time.Second) // an earlier run still hangs
 	}
 	defer r.unclaim(key)
+	if strings.HasSuffix(key, "/"+string(release.ActionRollback)) && !strings.Contains(key, "/"+string(release.ActionEvent)+"/") {
+		defer r.first.tried(key)
+	} else {
+		r.first.yield(ctx)
+	}
 	a, err := r.store.Action(ctx, key)
 	if err != nil {
 		return err
