@@ -149,7 +149,12 @@ func (t *Tx) removeReleases(before time.Time) (int, error) {
 	}
 	rows.Close() // the next statement needs the connection
 	marks := "(?" + strings.Repeat(", ?", len(ids)-1) + ")"
-	for _, table := range []string{"curves", "evidence", "verdicts", "actions", "alerts"} {
+	for _, table := range []string{"deliveries", "grants"} {
+		if _, err := t.on.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE action_key IN (SELECT action_key FROM actions WHERE release_id IN `+marks+`)`, ids...); err != nil {
+			return 0, err
+		}
+	}
+	for _, table := range []string{"curves", "evidence", "verdicts", "actions", "alerts", "aftermaths", "regressions", "incidents"} {
 		if _, err := t.on.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE release_id IN `+marks, ids...); err != nil {
 			return 0, err
 		}
