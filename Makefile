@@ -39,7 +39,7 @@ test: build ## all tests: with the race detector, and against a real cluster
 KILLS ?= 1000
 test-crash: ## processes killed at every point and at random, on both databases: what was lost or done twice; six minutes
 	@echo "killing Watchtower at every point between an effect and its record, then $(KILLS) times at random"
-	$(GO) test -tags $(TAGS) -count=1 -timeout 60m ./internal/respond -run 'TestEveryPointIsKilledAt|TestKilledAtRandom' -crash.full -crash.kills $(KILLS)
+	@CI=true $(GO) test -tags $(TAGS) -count=1 -timeout 60m -v ./internal/respond -run 'TestEveryPointIsKilledAt|TestKilledAtRandom' -crash.full -crash.kills $(KILLS) | grep -vE '^ *(=== |--- PASS)' ; test $${PIPESTATUS[0]} -eq 0
 
 lint: ## golangci-lint, with the rules of which room may import which
 	$(call tool,golangci-lint) run ./...
@@ -75,7 +75,7 @@ bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, 
 	$(GO) run -tags $(TAGS) ./bench/judge -healthy 500 -regressed 500 -seed $(JUDGE_SEED) -watchtower bin/watchtower -prometheus "$$(bin/lab build prometheus | awk '{print $$2}')"
 
 bench-respond: ## what follows a verdict under load: bursts, storms, receivers that are away; two minutes
-	$(GO) test -tags $(TAGS) -count=1 -run '^$$' -bench 'Burst|Storm|Away' -benchtime 1x ./internal/respond
+	$(GO) test -tags $(TAGS) -count=1 -v -run TestTenMinutesOfTrouble -bench 'Burst|Storm' -benchtime 3x ./internal/respond
 
 LOGHUB ?= ../shared/data/loghub
 bench-patterns: ## how well and how fast log lines are made into templates, beside the published figures of others; a minute

@@ -153,7 +153,7 @@ func (a *app) openServer(reg *prometheus.Registry) {
 		Actions:  a.responder,
 		Tokens:   a.tokens,
 		Registry: reg,
-		Pages:    web.New(web.Deps{Releases: a.store, PrometheusURL: a.cfg.Prometheus.URL, Log: a.log}),
+		Pages:    web.New(web.Deps{Releases: a.store, Breakers: a.responder.Breakers, PrometheusURL: a.cfg.Prometheus.URL, Log: a.log}),
 		Version:  a.opt.Version,
 		Log:      a.log,
 	})

@@ -19,25 +19,9 @@ type recorder struct {
 
 var _ verify.Recorder = (*recorder)(nil)
 
-// Seen stores the release, and at first sight the audit row that says so.
+// Seen stores the release.
 func (r *recorder) Seen(ctx context.Context, rel release.Release, p release.Policy) error {
-	return r.store.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Release(rel.ID)
-		first := release.ErrorCode(err) == release.CodeNotFound
-		if err != nil && !first {
-			return err
-		}
-		if err := tx.SaveRelease(rel, p); err != nil {
-			return err
-		}
-		if !first {
-			return nil
-		}
-		return tx.Audit(release.AuditRow{
-			At: time.Now(), Actor: "watchtower", Release: rel.ID, What: "release_seen", Outcome: "observing",
-			Why: "ReplicaSet " + rel.ReplicaSet.Name + " runs other images than the one it takes over from; autonomy is " + string(p.Autonomy),
-		})
-	})
+	return r.responder.Seen(ctx, rel, p)
 }
 
 func (r *recorder) Decide(ctx context.Context, rel release.Release, v release.Verdict, p release.Policy) error {

@@ -158,6 +158,9 @@ func TestAFreezeHoldsRollbacksAndTellsOfEach(t *testing.T) {
 		if err := w.process.responder.OpenBreaker(t.Context(), "shop", 0, ann); err != nil {
 			t.Fatal(err)
 		}
+		if n := value(t, w.process.reg, `watchtower_breaker_open{namespace="shop"}`); n != 1 {
+			t.Errorf("the metric says %v", n)
+		}
 		rel := w.bad("webapp")
 		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAuto))
 		time.Sleep(2 * time.Minute)
@@ -245,6 +248,12 @@ func TestADeadLetterIsRetriedOrDropped(t *testing.T) {
 		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyAlert))
 		w.until("settled", time.Minute, w.settled(rel.ID))
 		message, issue := release.SinkKey(rel.ID, release.ActionMessage, "pager"), release.ActionKey(rel.ID, release.ActionIssue)
+		// One message is that of the version before, which was healthy.
+		for kind, want := range map[string]float64{"issue": 1, "message": 2, "rollback": 0} {
+			if n := value(t, w.process.reg, fmt.Sprintf(`watchtower_actions_open{kind=%q,state="failed"}`, kind)); n != want {
+				t.Errorf("%v dead letters of kind %s, want %v", n, kind, want)
+			}
+		}
 		for _, key := range []string{message, issue} {
 			if a, err := w.process.store.Action(t.Context(), key); err != nil || a.State != release.ActionFailed {
 				t.Fatalf("%+v, %v", a, err)

@@ -66,6 +66,31 @@ func (r *Responder) Decide(ctx context.Context, rel release.Release, v release.V
 	return nil
 }
 
+// Seen stores a release, and at first sight audits and tells that it is being
+// watched.
+func (r *Responder) Seen(ctx context.Context, rel release.Release, p release.Policy) error {
+	err := r.store.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Release(rel.ID)
+		first := release.ErrorCode(err) == release.CodeNotFound
+		if err != nil && !first {
+			return err
+		}
+		if err := tx.SaveRelease(rel, p); err != nil || !first {
+			return err
+		}
+		if err := tx.Audit(row(rel.ID, "release_seen", "observing",
+			"ReplicaSet "+rel.ReplicaSet.Name+" runs other images than the one it takes over from; autonomy is "+string(p.Autonomy))); err != nil {
+			return err
+		}
+		return r.speak(ctx, tx, store.Record{Release: rel, Verdict: release.Verdict{Release: rel.ID, Kind: release.Pending}, Policy: p, Live: true})
+	})
+	if err != nil {
+		return fmt.Errorf("store release %s of %s: %w", rel.ID, rel.Workload, err)
+	}
+	r.bell.ring()
+	return nil
+}
+
 func verdictRow(v release.Verdict) release.AuditRow {
 	outcome := string(v.Kind)
 	if v.Final {

@@ -132,6 +132,9 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 		store: st, deps: deps, log: log, pace: normalPace, outlets: newOutlets(), first: newFirst(outletSlots * (3 + len(deps.Notifiers))), bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}
 	r.metrics = newMetrics(reg, r.firing)
+	if reg != nil {
+		reg.MustRegister(newStanding(r))
+	}
 	jobs := river.NewWorkers()
 	river.AddWorker(jobs, &actionWorker{responder: r})
 	river.AddWorker(jobs, &restoreWorker{responder: r})

@@ -81,6 +81,8 @@ func actionName(k release.ActionKind) string {
 		return "Hotfix issue"
 	case release.ActionEvent:
 		return "Kubernetes Event"
+	case release.ActionMessage:
+		return "Message"
 	}
 	return string(k)
 }

@@ -43,6 +43,9 @@ type Releases interface {
 // Deps is what the pages need.
 type Deps struct {
 	Releases Releases
+	// Breakers are those that ever opened; the pages tell of the open ones. May be
+	// nil.
+	Breakers func(ctx context.Context) ([]release.Breaker, error)
 	// PrometheusURL is where a reader's browser reaches Prometheus; "" leaves
 	// out the links to it.
 	PrometheusURL string
@@ -131,7 +134,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 // leaves half a page.
 func (h *handler) show(w http.ResponseWriter, r *http.Request, status int, page templ.Component) {
 	var b bytes.Buffer
-	if err := page.Render(r.Context(), &b); err != nil {
+	if err := page.Render(h.withBreakers(r.Context()), &b); err != nil {
 		h.Log.ErrorContext(r.Context(), "page not rendered", "path", r.URL.Path, "error", err)
 		http.Error(w, "This page cannot be shown now.", http.StatusInternalServerError)
 		return

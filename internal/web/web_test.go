@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"bytes"
 	"errors"
 	"log/slog"
@@ -315,5 +316,34 @@ func TestAssetsAreServedWithTheirTypeForGood(t *testing.T) {
 	}
 	if len(types) > 0 {
 		t.Errorf("no link to %v", types)
+	}
+}
+
+func TestEveryPageTellsOfAnOpenBreaker(t *testing.T) {
+	until := time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
+	breakers := []release.Breaker{
+		{Cluster: "prod", Open: true, ChangedAt: until.Add(-time.Hour), ClosesAt: &until, Actor: "watchtower", Why: "12 workloads regressed <b>within</b> 5 min"},
+		{Cluster: "prod", Namespace: "shop", ChangedAt: until, Actor: "ann", Why: "fine now"},
+	}
+	var err error
+	s := site{web.New(web.Deps{
+		Releases: apitest.Sample(), Log: slog.New(slog.DiscardHandler),
+		Breakers: func(context.Context) ([]release.Breaker, error) { return breakers, err },
+	}), nil}
+	for target, status := range map[string]int{"/": http.StatusOK, "/nosuch": http.StatusNotFound} {
+		page := s.page(t, target, status)
+		text := page.text()
+		for _, words := range []string{"Rollbacks of cluster prod wait for a person.", "12 workloads regressed <b>within</b> 5 min", "It closes"} {
+			if !strings.Contains(text, words) {
+				t.Errorf("GET %s does not say %q", target, words)
+			}
+		}
+		if strings.Contains(text, "fine now") {
+			t.Errorf("GET %s tells of a closed breaker", target)
+		}
+	}
+	err = errors.New("the database is away")
+	if text := s.page(t, "/", http.StatusOK).text(); strings.Contains(text, "wait for a person") {
+		t.Error("what could not be read is shown")
 	}
 }
