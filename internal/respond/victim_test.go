@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 type order struct {
 	Target string // of the store
 	Socket string // where the world is
+	Storm  bool   // under the limits that are the default, with nobody there to approve
 }
 
 // victim is a Watchtower that judges what it is told to judge, acts, and dies
@@ -36,19 +38,26 @@ func victim(text string) {
 		}
 	}
 	st := openWhenFree(ctx, o.Target, quiet)
+	limits := unlimited()
+	if o.Storm {
+		limits = DefaultLimits()
+	}
 	r, err := New(st, Deps{
-		Name: "lab", Limits: unlimited(), Cluster: world, Alerter: world, Forge: world, Notifiers: map[string]Notifier{"chat": world},
+		Name: "lab", Limits: limits, Cluster: world, Alerter: world, Forge: world, Notifiers: map[string]Notifier{"chat": world},
 	}, quiet, nil)
 	if err != nil {
 		panic(err)
 	}
 	r.pace = pace{gather: 20 * time.Millisecond, firesAtLeast: 50 * time.Millisecond, alertPause: 10 * time.Millisecond, restorePoll: 20 * time.Millisecond, issueLooksIn: 20 * time.Millisecond}
+	if o.Storm {
+		r.pace.gather = normalPace.gather
+	}
 	if _, err := st.Hold(ctx, 0); err != nil {
 		panic(err)
 	}
 	go func() {
 		for {
-			if err := judgeAll(ctx, r, st, world); err != nil {
+			if err := judgeAll(ctx, r, st, world, !o.Storm); err != nil {
 				panic(err)
 			}
 			time.Sleep(10 * time.Millisecond) // between two looks of the loop
@@ -73,7 +82,7 @@ func openWhenFree(ctx context.Context, target string, log *slog.Logger) *store.S
 
 // judgeAll decides what is not decided yet, clicks where a person is waited for,
 // and tells how much has come to its end.
-func judgeAll(ctx context.Context, r *Responder, st *store.Store, world reach) error {
+func judgeAll(ctx context.Context, r *Responder, st *store.Store, world reach, approves bool) error {
 	cases, err := call[[]judged](ctx, world, "cases", nothing{})
 	if err != nil {
 		return err
@@ -90,7 +99,7 @@ func judgeAll(ctx context.Context, r *Responder, st *store.Store, world reach) e
 			}
 			continue
 		}
-		over, err := caseEnded(ctx, r, st, c)
+		over, err := caseEnded(ctx, r, st, c, approves)
 		if err != nil {
 			return err
 		}
@@ -102,7 +111,7 @@ func judgeAll(ctx context.Context, r *Responder, st *store.Store, world reach) e
 	return err
 }
 
-func caseEnded(ctx context.Context, r *Responder, st *store.Store, c judged) (bool, error) {
+func caseEnded(ctx context.Context, r *Responder, st *store.Store, c judged, approves bool) (bool, error) {
 	if c.Verdict.Kind != release.Regressed {
 		return true, nil
 	}
@@ -110,13 +119,16 @@ func caseEnded(ctx context.Context, r *Responder, st *store.Store, c judged) (bo
 	if err != nil {
 		return false, err
 	}
+	if pending(actions) {
+		return false, nil
+	}
 	for _, a := range actions {
-		switch a.State {
-		case release.ActionWaiting:
+		switch {
+		case a.State == release.ActionWaiting && !approves:
+			return true, nil
+		case a.State == release.ActionWaiting:
 			err := r.Approve(ctx, c.Release.ID, release.By{Actor: "ann", Reason: "it is bad"})
 			return false, err
-		case release.ActionPending:
-			return false, nil
 		}
 	}
 	after, err := st.Aftermath(ctx, c.Release.ID)
@@ -133,4 +145,8 @@ func caseEnded(ctx context.Context, r *Responder, st *store.Store, c judged) (bo
 		}
 	}
 	return true, nil
+}
+
+func pending(actions []release.Action) bool {
+	return slices.ContainsFunc(actions, func(a release.Action) bool { return a.State == release.ActionPending })
 }
