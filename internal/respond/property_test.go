@@ -46,17 +46,7 @@ type patched struct {
 // TestWhatMustNeverHappen drives the responder with random deploys, verdicts,
 // policies, faults and kills, and holds it to the invariants.
 func TestWhatMustNeverHappen(t *testing.T) {
-	checks := flag.Lookup("rapid.checks")
-	if checks.Value.String() == checks.DefValue { // each run is a whole life with several databases
-		n := "40"
-		if testing.Short() || raceEnabled {
-			n = "10"
-		}
-		if err := flag.Set("rapid.checks", n); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = flag.Set("rapid.checks", checks.DefValue) }()
-	}
+	few(t, "40")
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		// Without Deadline, which tells real time and may not be asked in a bubble.
@@ -82,6 +72,22 @@ func TestWhatMustNeverHappen(t *testing.T) {
 			run.check()
 		})
 	})
+}
+
+// few bounds how many runs rapid makes unless told otherwise: each is a whole life
+// with several databases.
+func few(t *testing.T, n string) {
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() != checks.DefValue {
+		return
+	}
+	if testing.Short() || raceEnabled {
+		n = "8"
+	}
+	if err := flag.Set("rapid.checks", n); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = flag.Set("rapid.checks", checks.DefValue) })
 }
 
 var kinds = []release.VerdictKind{release.Regressed, release.Regressed, release.Healthy, release.Pending, release.InsufficientData, release.SourceBroken}

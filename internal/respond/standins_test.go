@@ -69,8 +69,9 @@ func (c *strictCluster) deploy(name string, n int) release.Release {
 	}
 	d.generation++
 	d.revision++
+	now := time.Now().UTC().Truncate(time.Millisecond)
 	rs := release.ReplicaSet{
-		Name: fmt.Sprintf("%s-%d", name, n), UID: fmt.Sprintf("rs-%s-%d", name, n), Hash: fmt.Sprintf("%s%d", name, n), Revision: d.revision,
+		CreatedAt: now, Name: fmt.Sprintf("%s-%d", name, n), UID: fmt.Sprintf("rs-%s-%d", name, n), Hash: fmt.Sprintf("%s%d", name, n), Revision: d.revision,
 		Images: []release.Image{{
 			Container: "app", Reference: fmt.Sprintf("registry.example/shop/%s:v%d", name, n), Digest: fmt.Sprintf("sha256:%d", n),
 			Revision: fmt.Sprintf("c0ffee%d", n), Source: "https://git.example/shop/" + name,
@@ -78,8 +79,6 @@ func (c *strictCluster) deploy(name string, n int) release.Release {
 	}
 	d.sets = append([]release.ReplicaSet{rs}, slices.DeleteFunc(d.sets, func(o release.ReplicaSet) bool { return o.UID == rs.UID })...)
 	d.current = rs.UID
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	rs.CreatedAt = now
 	return release.Release{
 		ID: release.NewID("lab", d.workload.UID, rs.UID), Workload: d.workload, ReplicaSet: rs, Previous: before,
 		Generation: d.generation, StartedAt: now, SeenAt: now,
