@@ -118,7 +118,7 @@ overrides:
 		},
 		Alertmanager: &Alertmanager{URLs: []string{"http://a:9093", "http://b:9093"}, BearerTokenFile: "/etc/watchtower/secrets/am", Timeout: 5 * time.Second},
 		Forge:        &Forge{Kind: "gitea", URL: "http://git:3000", TokenFile: "/run/token", Repository: "shop/webapp", Timeout: 10 * time.Second},
-		Actions: defaultActions(),
+		Actions:      defaultActions(),
 		Registry: Registry{
 			Hosts: []string{"git:3000"}, PlainHTTP: []string{"127.0.0.1:5000"},
 			Mirrors: map[string]string{"docker.io": "127.0.0.1:5000"}, Timeout: 10 * time.Second,

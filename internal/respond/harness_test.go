@@ -95,7 +95,7 @@ func newOutside(t testing.TB) (o *outside, socket string) {
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() {
 		srv.Close()
-		<-done
+		<-done //nolint:errcheck // it was closed
 	})
 	return o, socket
 }

@@ -36,11 +36,11 @@ func (m *moody) set(mood func(ctx context.Context) error) {
 	m.mood = mood
 }
 
-// TestTenMinutesOfTrouble has one receiver fail for ten minutes while thirty
+// TestTenMinutesOfTrouble has one receiver fail for ten minutes while twenty
 // releases regress and come back: the others do not notice, and afterwards it is
 // told everything once and in order.
 func TestTenMinutesOfTrouble(t *testing.T) {
-	const releases = 30
+	const releases = 20
 	lost := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {
 		name string
