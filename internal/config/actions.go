@@ -83,6 +83,8 @@ func (k *checker) api() {
 		switch {
 		case !tokenName.MatchString(t.Name):
 			k.at(at+".name", "%q is no name of a token: use letters, digits, ' ', '.', '_', '@' and '-', at most 64", t.Name)
+		case t.Name == "watchtower":
+			k.at(at+".name", "the name is Watchtower's own in the audit: choose another one")
 		case seen[t.Name]:
 			k.at(at+".name", "%q is there twice: the audit could not tell them apart", t.Name)
 		}

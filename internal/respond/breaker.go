@@ -136,13 +136,25 @@ func heldBy(b *release.Breaker) string {
 	return fmt.Sprintf("the breaker of %s is open: %s", b.Scope(), b.Why)
 }
 
-// tend closes breakers whose time is over and ends approvals that were not given
-// in time, until ctx ends.
+// tend closes breakers whose time is over, ends approvals that were not given in
+// time, and sees to what a clock that was set back would hold up, until ctx ends.
 func (r *Responder) tend(ctx context.Context) {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
+	beyond, before := farthest, time.Now()
 	for {
-		if err := r.tendOnce(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		now := time.Now()
+		if setBack(wallTime(before, now), now.Sub(before)) {
+			beyond = 0
+		}
+		before = now
+		err := r.tendOnce(ctx, now)
+		if beyond >= 0 && err == nil {
+			if err = r.hurry(ctx, beyond); err == nil {
+				beyond = -1 // done, until the clock is set back again
+			}
+		}
+		if err != nil && ctx.Err() == nil {
 			r.log.Warn("open breakers and approvals could not be looked at", "err", err)
 		}
 		select {

@@ -61,6 +61,9 @@ func (r *Responder) firing() float64 {
 	if err != nil {
 		return math.NaN()
 	}
+	if r.deps.Alerter == nil {
+		return 0
+	}
 	incidents, err := r.store.FiringIncidents(ctx)
 	if err != nil {
 		return math.NaN()

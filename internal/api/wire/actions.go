@@ -29,14 +29,14 @@ type ActionRequest struct {
 
 // OpenBreaker asks for a breaker to be opened.
 type OpenBreaker struct {
-	Namespace string `json:"namespace,omitempty" maxLength:"63" doc:"Namespace it is for; the whole cluster without it."`
+	Namespace string `json:"namespace,omitempty" maxLength:"63" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" doc:"Namespace it is for; the whole cluster without it."`
 	Reason    string `json:"reason" minLength:"1" maxLength:"300" doc:"Why. It stands in the audit."`
 	Minutes   int    `json:"minutes,omitempty" minimum:"0" maximum:"10080" doc:"After how many minutes it closes by itself; 0: when somebody closes it."`
 }
 
 // CloseBreaker asks for a breaker to be closed.
 type CloseBreaker struct {
-	Namespace string `json:"namespace,omitempty" maxLength:"63" doc:"Namespace it is for; the whole cluster without it."`
+	Namespace string `json:"namespace,omitempty" maxLength:"63" pattern:"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" doc:"Namespace it is for; the whole cluster without it."`
 	Reason    string `json:"reason" minLength:"1" maxLength:"300" doc:"Why. It stands in the audit."`
 	Resume    bool   `json:"resume,omitempty" doc:"Let what it held go on, as far as the limits allow. Without it that waits for a person each."`
 }
