@@ -75,7 +75,7 @@ bench-judge: bin/lab build ## how often verdicts are wrong, and how soon right, 
 	$(GO) run -tags $(TAGS) ./bench/judge -healthy 500 -regressed 500 -seed $(JUDGE_SEED) -watchtower bin/watchtower -prometheus "$$(bin/lab build prometheus | awk '{print $$2}')"
 
 bench-respond: ## what follows a verdict under load: bursts, storms, receivers that are away; two minutes
-	$(GO) test -tags $(TAGS) -count=1 -v -run TestTenMinutesOfTrouble -bench 'Burst|Storm' -benchtime 3x ./internal/respond
+	$(GO) test -tags $(TAGS) -count=1 -v -run TestTenMinutesOfTrouble -bench 'Burst|Storm' -benchtime 1x ./internal/respond
 
 LOGHUB ?= ../shared/data/loghub
 bench-patterns: ## how well and how fast log lines are made into templates, beside the published figures of others; a minute
