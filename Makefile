@@ -39,7 +39,7 @@ test: build ## all tests: with the race detector, and against a real cluster
 KILLS ?= 1000
 test-crash: ## processes killed at every point and at random, on both databases: what was lost or done twice; six minutes
 	@echo "killing Watchtower at every point between an effect and its record, then $(KILLS) times at random"
-	@CI=true $(GO) test -tags $(TAGS) -count=1 -timeout 60m -v ./internal/respond -run 'TestEveryPointIsKilledAt|TestKilledAtRandom|TestKilledInAStorm' -crash.full -crash.kills $(KILLS) | grep -vE '^ *(=== |--- PASS)' ; test $${PIPESTATUS[0]} -eq 0
+	@CI=true $(GO) test -tags $(TAGS) -count=1 -timeout 60m -v ./internal/respond -run 'TestEveryPointIsKilledAt|TestKilledAtRandom|TestKilledInAStorm' -crash.full -crash.kills $(KILLS) | grep --line-buffered -vE '^ *(=== |--- PASS)' ; test $${PIPESTATUS[0]} -eq 0
 
 lint: ## golangci-lint, with the rules of which room may import which
 	$(call tool,golangci-lint) run ./...

@@ -33,36 +33,35 @@ func DefaultLimits() Limits {
 	}
 }
 
-// surge looks whether a regression that has just been noted makes too many, and
-// opens the cluster's breaker then. incident is what the release is part of, ""
-// for none; held is the breaker that holds its rollback, nil for none.
-func (r *Responder) surge(tx *store.Tx, rel release.Release, now time.Time) (incident string, held *release.Breaker, err error) {
-	cluster := rel.Workload.Cluster
+// surge notes a regression, and opens the cluster's breaker when there are now too
+// many at once. held is the breaker that holds the release's rollback, nil for
+// none; while an incident is told, the release becomes part of it.
+func (r *Responder) surge(tx *store.Tx, rel release.Release, now time.Time) (held *release.Breaker, err error) {
+	cluster, limits := rel.Workload.Cluster, r.deps.Limits
 	breakers, err := tx.Breakers(cluster)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if err := tx.InsertRegression(rel, now, ""); err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if held = release.Holding(breakers, rel.Workload.Namespace, now); held == nil || held.Namespace != "" {
-		since := since(breakers, "", now, r.deps.Limits.Within)
-		n, err := tx.RegressedSince(cluster, since)
+		n, err := tx.RegressedSince(cluster, since(breakers, "", now, limits.Within))
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
-		if n >= r.deps.Limits.Regressions {
-			why := fmt.Sprintf("%d workloads regressed within %s", n, release.Seconds(r.deps.Limits.Within.Seconds()))
+		if n >= limits.Regressions {
+			why := fmt.Sprintf("%d workloads regressed within %s", n, release.Seconds(limits.Within.Seconds()))
 			if held, err = r.trip(tx, rel, "", why, now); err != nil {
-				return "", nil, err
+				return nil, err
 			}
 		}
 	}
 	open, found, err := tx.OpenIncident(cluster)
 	if err != nil || !found || held == nil {
-		return "", held, err
+		return held, err
 	}
-	return open.ID, held, tx.Gather(open.ID, cluster, now.Add(-r.deps.Limits.Within))
+	return held, tx.Gather(open.ID, cluster, now.Add(-limits.Within))
 }
 
 // since is from when on things are counted: a window ago, or since a person

@@ -123,7 +123,7 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 		return nil, tx.Audit(row(rel.ID, "decision", "refused", fmt.Sprintf(
 			"policy %q only observes (autonomy %s): no alert, no rollback, no issue", p.Name, p.Autonomy)))
 	}
-	_, held, err := r.surge(tx, rel, time.Now())
+	held, err := r.surge(tx, rel, time.Now())
 	if err != nil {
 		return nil, err
 	}

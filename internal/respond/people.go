@@ -25,7 +25,8 @@ func rowBy(b release.By, id release.ID, what, outcome string) release.AuditRow {
 	return out
 }
 
-func known(b release.By) error {
+// complete reports what is missing of who asks and why.
+func complete(b release.By) error {
 	if strings.TrimSpace(b.Actor) == "" || strings.TrimSpace(b.Reason) == "" {
 		return release.E(release.CodeInvalid, "say who asks and why: the audit keeps both", nil)
 	}
@@ -35,7 +36,7 @@ func known(b release.By) error {
 // byPerson runs what a person asked for in one transaction, and has what follows
 // begun. A refusal is audited, too.
 func (r *Responder) byPerson(ctx context.Context, by release.By, id release.ID, what string, f func(tx *store.Tx) error) error {
-	if err := known(by); err != nil {
+	if err := complete(by); err != nil {
 		return err
 	}
 	var refusal error

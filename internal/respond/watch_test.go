@@ -2,6 +2,7 @@ package respond
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -171,11 +172,17 @@ func (r *watchRun) begin() {
 	go func() { r.ended <- r.verifier.Run(ctx) }()
 }
 
+func (r *watchRun) end() {
+	r.cancel()
+	if err := <-r.ended; err != nil && !errors.Is(err, context.Canceled) {
+		r.t.Errorf("the loop ended: %v", err)
+	}
+}
+
 // restart kills the process and starts loop and process anew, which lists what
 // there is.
 func (r *watchRun) restart() {
-	r.cancel()
-	<-r.ended
+	r.end()
 	r.w.crash()
 	r.begin()
 	r.relist()
@@ -245,8 +252,7 @@ func TestNoWatchEventMisleads(t *testing.T) {
 			r.w.start()
 			r.begin()
 			defer func() {
-				r.cancel()
-				<-r.ended
+				r.end()
 				r.w.process.stop()
 			}()
 			for range rapid.IntRange(5, 30).Draw(rt, "steps") {
