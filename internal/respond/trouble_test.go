@@ -40,7 +40,10 @@ func (m *moody) set(mood func(ctx context.Context) error) {
 // releases regress and come back: the others do not notice, and afterwards it is
 // told everything once and in order.
 func TestTenMinutesOfTrouble(t *testing.T) {
-	const releases = 20
+	releases := 20
+	if raceEnabled {
+		releases = 4
+	}
 	lost := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {
 		name string
