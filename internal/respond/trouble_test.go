@@ -42,7 +42,7 @@ func (m *moody) set(mood func(ctx context.Context) error) {
 func TestTenMinutesOfTrouble(t *testing.T) {
 	releases := 20
 	if raceEnabled {
-		releases = 4
+		releases = 2
 	}
 	lost := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {
