@@ -111,6 +111,20 @@ type Message struct {
 	// Test marks a message that tells of nothing: receivers show that it is a
 	// test, and wake nobody.
 	Test bool `json:"test,omitempty"`
+	// Own are texts of the receiver's own templates, for this receiver alone.
+	Own OwnText `json:"-"`
+}
+
+// OwnText takes the place of a receiver's built-in text; what is "" does not.
+// Unlike the rest of a message it is in the receiver's own markup (mrkdwn of
+// Slack, HTML of an e-mail where it begins with <) and is not escaped: names in
+// it were escaped for that markup when the template was filled in. A receiver
+// cuts it to its limits as it does its own.
+type OwnText struct {
+	Title string // one line: headline, subject, summary
+	Text  string // what comes below it
+	// Blocks is a JSON array of Slack blocks, in place of title and text.
+	Blocks string
 }
 
 // Change is how one signal changed.
