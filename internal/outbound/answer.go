@@ -20,12 +20,18 @@ const (
 	shortestSecrets = 4 // shorter ones are not looked for in answers
 )
 
-// secret reads the secret file. Its error names the file, never the content.
 func (c *Client) secret() (string, error) {
 	if c.cfg.SecretFile == "" {
 		return "", nil
 	}
-	f, err := os.Open(c.cfg.SecretFile)
+	return ReadSecret(c.cfg.SecretFile)
+}
+
+// ReadSecret reads a file that holds one secret, a word of printable ASCII
+// with white space around it at most. Its error names the file, never the
+// content.
+func ReadSecret(file string) (string, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return "", fmt.Errorf("read secret: %w", err)
 	}
@@ -37,16 +43,16 @@ func (c *Client) secret() (string, error) {
 	secret := strings.TrimSpace(string(text))
 	switch {
 	case secret == "":
-		return "", fmt.Errorf("secret file %s is empty", c.cfg.SecretFile)
+		return "", fmt.Errorf("secret file %s is empty", file)
 	case len(text) > maxSecretBytes || strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("secret file %s holds more than one plain word", c.cfg.SecretFile)
+		return "", fmt.Errorf("secret file %s holds more than one plain word", file)
 	}
 	return secret, nil
 }
 
 // detail is what an answer says in words: the message of a JSON object, a JSON
-// string, or plain text; nothing of HTML. One line, cut, without the secret.
-func detail(resp *http.Response, body []byte, secret string) string {
+// string, or plain text; nothing of HTML. One line, cut, without the secrets.
+func detail(resp *http.Response, body []byte, secrets []string) string {
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		return OneLine("redirects to "+origin(to)+to.Path+", which is not followed: configure where it is now", maxDetailRunes)
 	}
@@ -55,8 +61,9 @@ func detail(resp *http.Response, body []byte, secret string) string {
 	}
 	text := string(body[:min(len(body), 64<<10)])
 	var object struct {
-		Message string `json:"message"`
-		Error   string `json:"error"`
+		Message string          `json:"message"`
+		Error   string          `json:"error"`
+		Errors  json.RawMessage `json:"errors"`
 	}
 	var plain string
 	switch {
@@ -65,11 +72,17 @@ func detail(resp *http.Response, body []byte, secret string) string {
 		if text == "" {
 			text = object.Error
 		}
+		var reasons []string
+		if json.Unmarshal(object.Errors, &reasons) == nil && len(reasons) > 0 {
+			text += ": " + strings.Join(reasons, "; ")
+		}
 	case json.Unmarshal(body, &plain) == nil:
 		text = plain
 	}
-	if len(secret) >= shortestSecrets {
-		text = strings.ReplaceAll(text, secret, redacted)
+	for _, secret := range secrets {
+		if len(secret) >= shortestSecrets {
+			text = strings.ReplaceAll(text, secret, redacted)
+		}
 	}
 	return OneLine(text, maxDetailRunes)
 }

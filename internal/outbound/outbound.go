@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -35,27 +35,26 @@ type Config struct {
 	SecretFile string
 	// Timeout bounds one request with its answer.
 	Timeout time.Duration
+	// Headers go with every request.
+	Headers map[string]string
+	// CAFile holds certificate authorities in PEM, trusted beside the system's.
+	// It is read before the first request. Empty: the system's alone.
+	CAFile string
+	// ProxyURL is the proxy to go through; empty: what HTTPS_PROXY, HTTP_PROXY and
+	// NO_PROXY say.
+	ProxyURL string
 }
 
 // Client speaks to one service. It is safe for concurrent use.
 type Client struct {
-	cfg  Config
-	http *http.Client
+	cfg Config
+
+	mu   sync.Mutex
+	http *http.Client // nil until the first request
 }
 
 // New returns a client that does not connect before its first request.
-func New(cfg Config) *Client {
-	transport := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: cfg.Timeout, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   2,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   cfg.Timeout,
-		ExpectContinueTimeout: time.Second,
-	}
-	return &Client{cfg: cfg, http: &http.Client{Transport: transport, CheckRedirect: sameHost}}
-}
+func New(cfg Config) *Client { return &Client{cfg: cfg} }
 
 // sameHost follows a redirect only where it keeps host and method, so that a
 // secret goes nowhere else and a POST does not become a GET.
@@ -68,7 +67,13 @@ func sameHost(req *http.Request, via []*http.Request) error {
 }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+}
 
 // StatusError is an answer with a status other than 2xx. It stands in the
 // chain of the *release.Error.
@@ -109,49 +114,73 @@ func Status(err error) int {
 // CodeInvalid for every other status. An error does not tell whether the
 // request took effect.
 func (c *Client) Do(ctx context.Context, what, method, target string, in, out any) error {
-	fail := func(code release.Code, err error) *release.Error {
-		return release.E(code, what+" at "+c.cfg.Service, err)
-	}
-	secret, err := c.secret()
+	req, err := c.request(ctx, method, target, in)
 	if err != nil {
-		return fail(release.CodeUnavailable, err)
+		return c.fail(what, release.CodeInvalid, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
-	req, err := c.request(ctx, method, target, secret, in)
-	if err != nil {
-		return fail(release.CodeInvalid, err)
+	resp, err := c.Send(what, req)
+	if err != nil || out == nil {
+		return err
 	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fail(release.CodeUnavailable, connection(ctx, err))
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
-	if err != nil {
-		return fail(release.CodeUnavailable, fmt.Errorf("read the answer: %w", connection(ctx, err)))
-	}
-	if resp.StatusCode/100 != 2 {
-		e := fail(statusCode(resp.StatusCode), &StatusError{resp.StatusCode, detail(resp, body, secret)})
-		e.RetryAfter = retryAfter(resp, time.Now())
-		return e
-	}
-	if len(body) > maxAnswerBytes {
-		return fail(release.CodePartial, fmt.Errorf("the answer is longer than %d bytes", maxAnswerBytes))
-	}
-	if isHTML(resp, body) {
-		return fail(release.CodeUnavailable, fmt.Errorf("status %d with a page of HTML: something else answers at %s, such as a log-in page or a proxy", resp.StatusCode, origin(req.URL)))
-	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return fail(release.CodeUnavailable, fmt.Errorf("the answer is not the JSON that was expected: %w", err))
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return c.fail(what, release.CodeUnavailable, fmt.Errorf("the answer is not the JSON that was expected: %w", err))
 	}
 	return nil
 }
 
-func (c *Client) request(ctx context.Context, method, target, secret string, in any) (*http.Request, error) {
+// Send sends a request of the caller's own making, such as that of a client
+// library, and returns the answer with its body read whole; it need not be
+// closed. The secret file, where there is one, becomes the Authorization
+// header; what else is secret in the request is named in secrets, so that it
+// stays out of errors. Errors are those of Do, but for the answer's form.
+func (c *Client) Send(what string, req *http.Request, secrets ...string) (*http.Response, error) {
+	secret, err := c.secret()
+	if err != nil {
+		return nil, c.fail(what, release.CodeUnavailable, err)
+	}
+	client, err := c.client()
+	if err != nil {
+		return nil, c.fail(what, release.CodeUnavailable, err)
+	}
+	if secret != "" {
+		req.Header.Set("Authorization", c.cfg.Scheme+" "+secret)
+		secrets = append(secrets, secret)
+	}
+	for name, value := range c.cfg.Headers {
+		req.Header.Set(name, value)
+	}
+	req.Header.Set("User-Agent", "watchtower")
+	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.Timeout)
+	defer cancel()
+	resp, err := client.Do(req.WithContext(ctx))
+	if err != nil {
+		return nil, c.fail(what, release.CodeUnavailable, connection(ctx, err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	if err != nil {
+		return nil, c.fail(what, release.CodeUnavailable, fmt.Errorf("read the answer: %w", connection(ctx, err)))
+	}
+	if resp.StatusCode/100 != 2 {
+		e := c.fail(what, statusCode(resp.StatusCode), &StatusError{resp.StatusCode, detail(resp, body, secrets)})
+		e.RetryAfter = retryAfter(resp, time.Now())
+		return nil, e
+	}
+	if len(body) > maxAnswerBytes {
+		return nil, c.fail(what, release.CodePartial, fmt.Errorf("the answer is longer than %d bytes", maxAnswerBytes))
+	}
+	if isHTML(resp, body) {
+		return nil, c.fail(what, release.CodeUnavailable, fmt.Errorf("status %d with a page of HTML: something else answers at %s, such as a log-in page or a proxy", resp.StatusCode, origin(req.URL)))
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+func (c *Client) fail(what string, code release.Code, err error) *release.Error {
+	return release.E(code, what+" at "+c.cfg.Service, err)
+}
+
+func (c *Client) request(ctx context.Context, method, target string, in any) (*http.Request, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -165,27 +194,10 @@ func (c *Client) request(ctx context.Context, method, target, secret string, in 
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", "watchtower")
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if secret != "" {
-		req.Header.Set("Authorization", c.cfg.Scheme+" "+secret)
-	}
 	return req, nil
-}
-
-// connection makes the error of a time-out say so, and drops the method and
-// URL that the HTTP client puts before it.
-func connection(ctx context.Context, err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		err = fmt.Errorf("%s: %w", origin(ue.URL), ue.Err)
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
-	}
-	return err
 }
 
 // origin is scheme and host of a URL, which is all of it that an error shows.
