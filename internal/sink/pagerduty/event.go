@@ -29,7 +29,7 @@ func (s *Sink) trigger(key string, m release.Message) *pd.V2Event {
 	e := &pd.V2Event{
 		Action: "trigger", DedupKey: key, Client: client, ClientURL: m.URL(release.LinkRelease), Links: links(m),
 		Payload: &pd.V2Payload{
-			Summary:   plain.Cut(plain.Headline(m), maxSummary),
+			Summary:   plain.Cut(plain.Title(m), maxSummary),
 			Source:    cmp.Or(plain.Place(m), client),
 			Severity:  string(cmp.Or(m.Severity, release.SeverityError)),
 			Timestamp: stamp(m.At),
@@ -85,8 +85,12 @@ func details(m release.Message) map[string]any {
 			out["more"] = "cut: see the release's page"
 		}
 	}
-	for _, p := range plain.Parts(m) {
-		put(p.Field, p.Text())
+	if m.Own.Text != "" {
+		put("text", m.Own.Text)
+	} else {
+		for _, p := range plain.Parts(m) {
+			put(p.Field, p.Text())
+		}
 	}
 	for k, v := range m.Labels {
 		put("label "+plain.Cut(k, 200), v)

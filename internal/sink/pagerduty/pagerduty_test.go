@@ -151,13 +151,23 @@ func TestEachReleaseIsOneChangeEvent(t *testing.T) {
 	}
 }
 
+func TestATemplatesTextsTakeThePlaceOfTheBuiltInOnes(t *testing.T) {
+	w := newWorld(t, sinktest.Settings{})
+	m := sinktest.Regressed("own")
+	m.Own = release.OwnText{Title: strings.Repeat("ö", 2000), Text: "see the wiki"}
+	if _, err := w.sink(t, nil).Deliver(t.Context(), m.Key, "", m); err != nil {
+		t.Fatal(err)
+	}
+	p := w.pd.Incidents()[0].Last.Payload
+	if p.Summary != strings.Repeat("ö", 1023)+"…" || p.Details["text"] != "see the wiki" || p.Details["next"] != nil {
+		t.Errorf("got %+v", p)
+	}
+}
+
 func TestATestWakesNobody(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
 	m := sinktest.Regressed("test")
 	m.Test = true
-	if _, err := s.Deliver(t.Context(), m.Key, "C1:2.3", m); release.ErrorCode(err) != release.CodeInvalid {
-		t.Errorf("another receiver's ref: %v", err)
-	}
 	if _, err := w.sink(t, func(c *Config) { c.Changes = false }).Deliver(t.Context(), m.Key, "", m); err != nil {
 		t.Fatal(err)
 	}

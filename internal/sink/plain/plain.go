@@ -86,6 +86,15 @@ func Headline(m release.Message) string {
 	return m.Headline
 }
 
+// Title is the first line for receivers that show plain text: that of the
+// user's own template, or the headline.
+func Title(m release.Message) string {
+	if m.Own.Title != "" && !m.Test {
+		return m.Own.Title
+	}
+	return Headline(m)
+}
+
 // Place is where the release runs, as cluster/namespace/workload.
 func Place(m release.Message) string {
 	w := m.Workload
