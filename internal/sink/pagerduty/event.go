@@ -25,9 +25,9 @@ const (
 
 const client = "Watchtower"
 
-func (s *Sink) trigger(key string, m release.Message) *pd.V2Event {
+func (s *Sink) trigger(m release.Message) *pd.V2Event {
 	e := &pd.V2Event{
-		Action: "trigger", DedupKey: key, Client: client, ClientURL: m.URL(release.LinkRelease), Links: links(m),
+		Action: "trigger", DedupKey: m.Key, Client: client, ClientURL: m.URL(release.LinkRelease), Links: links(m),
 		Payload: &pd.V2Payload{
 			Summary:   plain.Cut(plain.Title(m), maxSummary),
 			Source:    cmp.Or(plain.Place(m), client),
@@ -49,8 +49,8 @@ func (s *Sink) trigger(key string, m release.Message) *pd.V2Event {
 
 // resolution says how it ended, as far as PagerDuty keeps what a resolving
 // event carries.
-func (s *Sink) resolution(key string, m release.Message) *pd.V2Event {
-	e := s.trigger(key, m)
+func (s *Sink) resolution(m release.Message) *pd.V2Event {
+	e := s.trigger(m)
 	e.Action, e.Images = "resolve", nil
 	return e
 }

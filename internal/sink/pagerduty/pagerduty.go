@@ -79,9 +79,16 @@ type memory struct {
 	Change   bool `json:"change,omitempty"`   // the change event was taken
 }
 
-func (m memory) ref() string {
+func (m memory) ref() []byte {
 	text, _ := json.Marshal(m)
-	return string(text)
+	return text
+}
+
+func unmarshal(ref []byte, m *memory) error {
+	if ref == nil {
+		return nil
+	}
+	return json.Unmarshal(ref, m)
 }
 
 // Deliver tells PagerDuty of a message: an open state triggers the incident of
@@ -91,25 +98,25 @@ func (m memory) ref() string {
 //
 // A message that is not later than the last one told is dropped.
 //
-// The ref is what the delivery before answered, "" at the first. Incidents are
+// The ref is what the delivery before answered, nil at the first. Incidents are
 // known by their key, so that a delivery whose answer was lost may be made
 // again without one; its change event may then be there twice, since PagerDuty
 // gives change events no key.
 //
 // Errors are *release.Error: CodeUnavailable and CodeRateLimited, with
 // RetryAfter where PagerDuty gave one, may pass; CodeInvalid will not.
-func (s *Sink) Deliver(ctx context.Context, key, ref string, m release.Message) (string, error) {
-	if len(key) > maxDedupKey {
+func (s *Sink) Deliver(ctx context.Context, m release.Message, ref []byte) ([]byte, error) {
+	if len(m.Key) > maxDedupKey {
 		return ref, release.E(release.CodeInvalid, fmt.Sprintf("PagerDuty (receiver %s): the key of the message is longer than %d characters", s.cfg.Name, maxDedupKey), nil)
 	}
 	var told memory
-	if err := json.Unmarshal([]byte(cmp.Or(ref, "{}")), &told); err != nil {
+	if err := unmarshal(ref, &told); err != nil {
 		return ref, release.E(release.CodeInvalid, "PagerDuty (receiver "+s.cfg.Name+"): what was remembered of the message is not a ref of PagerDuty's", err)
 	}
 	if m.Sequence > 0 && m.Sequence <= told.Sequence {
 		return ref, nil
 	}
-	if err := s.incident(ctx, key, m); err != nil {
+	if err := s.incident(ctx, m); err != nil {
 		return ref, err
 	}
 	if m.Test || (s.cfg.Changes && !told.Change && m.Release != "") {
@@ -122,20 +129,20 @@ func (s *Sink) Deliver(ctx context.Context, key, ref string, m release.Message) 
 	return told.ref(), nil
 }
 
-func (s *Sink) incident(ctx context.Context, key string, m release.Message) error {
+func (s *Sink) incident(ctx context.Context, m release.Message) error {
 	switch {
 	case m.Test:
 		return nil
 	case m.State.Over():
-		return s.event(ctx, "resolve incident", s.resolution(key, m))
+		return s.event(ctx, "resolve incident", s.resolution(m))
 	case !m.State.Open():
 		return nil
 	}
-	if err := s.event(ctx, "trigger incident", s.trigger(key, m)); err != nil {
+	if err := s.event(ctx, "trigger incident", s.trigger(m)); err != nil {
 		return err
 	}
 	if m.State == release.SaysRollingBack && s.cfg.AcknowledgeRollback {
-		return s.Acknowledge(ctx, key)
+		return s.Acknowledge(ctx, m.Key)
 	}
 	return nil
 }

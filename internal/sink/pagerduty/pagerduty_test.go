@@ -85,7 +85,7 @@ func TestAnIncidentIsTriggeredAcknowledgedAndResolved(t *testing.T) {
 		c.ImageURL = func(m release.Message) string { return "https://watchtower.example/curve/" + string(m.Release) + ".png" }
 	})
 	m := sinktest.Regressed("abc")
-	ref := ""
+	var ref []byte
 	back := sinktest.Then(m, release.SaysRollingBack, "goes back")
 	worse := sinktest.Then(back, release.SaysNotHelped, "still bad")
 	for _, step := range []struct {
@@ -99,7 +99,7 @@ func TestAnIncidentIsTriggeredAcknowledgedAndResolved(t *testing.T) {
 		{back, "resolved"}, // it comes late, and is dropped
 	} {
 		var err error
-		if ref, err = s.Deliver(t.Context(), m.Key, ref, step.m); err != nil {
+		if ref, err = s.Deliver(t.Context(), step.m, ref); err != nil {
 			t.Fatal(err)
 		}
 		if got := w.pd.Incidents()[0].Status; got != step.want {
@@ -126,7 +126,7 @@ func TestEachReleaseIsOneChangeEvent(t *testing.T) {
 	s := w.sink(t, nil)
 	m := sinktest.Regressed("abc")
 	m.State = release.SaysVerifying
-	ref, err := s.Deliver(t.Context(), m.Key, "", m)
+	ref, err := s.Deliver(t.Context(), m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestEachReleaseIsOneChangeEvent(t *testing.T) {
 	}
 	for _, state := range []release.MessageState{release.SaysRegressed, release.SaysRestored} {
 		m = sinktest.Then(m, state, "…")
-		if ref, err = s.Deliver(t.Context(), m.Key, ref, m); err != nil {
+		if ref, err = s.Deliver(t.Context(), m, ref); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,10 +143,10 @@ func TestEachReleaseIsOneChangeEvent(t *testing.T) {
 	if len(changes) != 1 || changes[0].Payload.Details["commit"] != m.Commit || changes[0].Links[0].Href != sinktest.Page("abc") {
 		t.Errorf("got %+v", changes)
 	}
-	if _, err := s.Deliver(t.Context(), m.Key, "C1:2.3", m); release.ErrorCode(err) != release.CodeInvalid {
+	if _, err := s.Deliver(t.Context(), m, []byte("C1:2.3")); release.ErrorCode(err) != release.CodeInvalid {
 		t.Errorf("another receiver's ref: %v", err)
 	}
-	if _, err := w.sink(t, func(c *Config) { c.Changes = false }).Deliver(t.Context(), "other", "", m); err != nil || len(w.pd.Changes()) != 1 {
+	if _, err := w.sink(t, func(c *Config) { c.Changes = false }).Deliver(t.Context(), m, nil); err != nil || len(w.pd.Changes()) != 1 {
 		t.Errorf("a change event although none was asked for: %v", err)
 	}
 }
@@ -155,7 +155,7 @@ func TestATemplatesTextsTakeThePlaceOfTheBuiltInOnes(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
 	m := sinktest.Regressed("own")
 	m.Own = release.OwnText{Title: strings.Repeat("ö", 2000), Text: "see the wiki"}
-	if _, err := w.sink(t, nil).Deliver(t.Context(), m.Key, "", m); err != nil {
+	if _, err := w.sink(t, nil).Deliver(t.Context(), m, nil); err != nil {
 		t.Fatal(err)
 	}
 	p := w.pd.Incidents()[0].Last.Payload
@@ -168,7 +168,7 @@ func TestATestWakesNobody(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
 	m := sinktest.Regressed("test")
 	m.Test = true
-	if _, err := w.sink(t, func(c *Config) { c.Changes = false }).Deliver(t.Context(), m.Key, "", m); err != nil {
+	if _, err := w.sink(t, func(c *Config) { c.Changes = false }).Deliver(t.Context(), m, nil); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.pd.Incidents()) != 0 || len(w.pd.Changes()) != 1 || !strings.HasPrefix(w.pd.Changes()[0].Payload.Summary, "[TEST]") {
@@ -189,7 +189,7 @@ func TestBadSettingsAreRefused(t *testing.T) {
 func TestAMissingKeyFileIsNamed(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
 	m := sinktest.Regressed("abc")
-	_, err := w.sink(t, func(c *Config) { c.RoutingKeyFile = "/no/such/file" }).Deliver(t.Context(), m.Key, "", m)
+	_, err := w.sink(t, func(c *Config) { c.RoutingKeyFile = "/no/such/file" }).Deliver(t.Context(), m, nil)
 	if release.ErrorCode(err) != release.CodeUnavailable || !strings.Contains(err.Error(), "/no/such/file") || !strings.Contains(err.Error(), "night") {
 		t.Errorf("got %v", err)
 	}

@@ -24,7 +24,7 @@ func statuses(t *testing.T, s Subject) {
 	for i, status := range slices.Sorted(maps.Keys(s.Statuses)) {
 		w.Door.Fail(standin.Fault{Status: status, RetryAfter: 7})
 		m := Regressed(release.ID(fmt.Sprintf("status%d", i)))
-		_, err := sink.Deliver(t.Context(), m.Key, "", m)
+		_, err := sink.Deliver(t.Context(), m, nil)
 		if got, want := release.ErrorCode(err), s.Statuses[status]; got != want {
 			t.Errorf("status %d: code %q of %v, want %q", status, got, err, want)
 		}
@@ -45,7 +45,7 @@ func html(t *testing.T, s Subject) {
 	w.Door.Fail(standin.Fault{HTML: true})
 	code(t, refused(t, w, Regressed("html")), release.CodeUnavailable)
 	w.Door.Mend()
-	deliver(t, w, "", Regressed("html"))
+	deliver(t, w, nil, Regressed("html"))
 	one(t, w)
 }
 
@@ -55,7 +55,7 @@ func hang(t *testing.T, s Subject) {
 	err := refused(t, w, Regressed("hang"))
 	code(t, err, release.CodeUnavailable)
 	names(t, err, s.Name)
-	deliver(t, w, "", Regressed("hang"))
+	deliver(t, w, nil, Regressed("hang"))
 	one(t, w)
 }
 
@@ -68,14 +68,14 @@ func cancelled(t *testing.T, s Subject) {
 	defer cancel()
 	begun := time.Now()
 	m := Regressed("cancelled")
-	_, err := sink.Deliver(ctx, m.Key, "", m)
+	_, err := sink.Deliver(ctx, m, nil)
 	if err == nil || time.Since(begun) > 20*time.Second {
 		t.Errorf("after %s: %v", time.Since(begun), err)
 	}
 	code(t, err, release.CodeUnavailable)
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if _, err := sink.Deliver(ended, m.Key, "", m); err == nil {
+	if _, err := sink.Deliver(ended, m, nil); err == nil {
 		t.Error("delivered although it was over before it began")
 	}
 }
@@ -91,7 +91,7 @@ func broken(t *testing.T, s Subject) {
 	w.Door.Fail(standin.Fault{Cut: true})
 	code(t, refused(t, w, Regressed("broken")), release.CodeUnavailable)
 	w.Door.Mend()
-	deliver(t, w, "", Regressed("broken"))
+	deliver(t, w, nil, Regressed("broken"))
 	one(t, w)
 }
 
@@ -101,14 +101,14 @@ func lost(t *testing.T, s Subject) {
 	w.Door.Fail(standin.Fault{Lose: true})
 	code(t, refused(t, w, m), release.CodeUnavailable)
 	w.Door.Mend()
-	ref := deliver(t, w, "", m)
+	ref := deliver(t, w, nil, m)
 	one(t, w)
 	// An update whose answer is lost, too.
 	then := Then(m, release.SaysRollingBack, "shop/webapp goes back to 1.4.0")
 	w.Door.Fail(standin.Fault{Lose: true, Times: 1})
 	sink := w.Start()
 	defer sink.Close()
-	if again, err := sink.Deliver(t.Context(), m.Key, ref, then); err != nil {
+	if again, err := sink.Deliver(t.Context(), then, ref); err != nil {
 		ref = deliver(t, w, again, then)
 	}
 	deliver(t, w, ref, Then(then, release.SaysRestored, "shop/webapp runs 1.4.0 again"))
@@ -118,8 +118,8 @@ func lost(t *testing.T, s Subject) {
 func twice(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
 	m := Regressed("twice")
-	deliver(t, w, "", m)
-	ref := deliver(t, w, "", m)
+	deliver(t, w, nil, m)
+	ref := deliver(t, w, nil, m)
 	before := one(t, w).Text
 	deliver(t, w, ref, m)
 	if after := one(t, w).Text; after != before {
@@ -137,7 +137,7 @@ func secrets(t *testing.T, s Subject) {
 		w.Door.Fail(f)
 		sink := w.Start()
 		m := Regressed("secrets")
-		if _, err := sink.Deliver(t.Context(), m.Key, "", m); err != nil {
+		if _, err := sink.Deliver(t.Context(), m, nil); err != nil {
 			for e := err; e != nil; e = errors.Unwrap(e) {
 				fmt.Fprintf(&told, "%v %+v\n", e, e)
 			}
@@ -178,7 +178,7 @@ func untrusted(t *testing.T, s Subject) {
 
 func trusted(t *testing.T, s Subject) {
 	w := s.New(t, Settings{TLS: true, Trust: true})
-	deliver(t, w, "", Regressed("trusted"))
+	deliver(t, w, nil, Regressed("trusted"))
 	one(t, w)
 }
 
@@ -202,9 +202,9 @@ func many(t *testing.T, s Subject) {
 		wg.Go(func() {
 			m := Regressed(release.ID(fmt.Sprintf("many%02d", i)))
 			m.Headline = fmt.Sprintf("shop/webapp%02d made things worse", i)
-			ref := ""
+			var ref []byte
 			for range 2 {
-				got, err := sink.Deliver(t.Context(), m.Key, ref, m)
+				got, err := sink.Deliver(t.Context(), m, ref)
 				if err != nil {
 					t.Error(err)
 				}

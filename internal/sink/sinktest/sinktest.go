@@ -15,7 +15,7 @@ import (
 
 // Sink tells one receiver of messages.
 type Sink interface {
-	Deliver(ctx context.Context, key, ref string, m release.Message) (newRef string, err error)
+	Deliver(ctx context.Context, m release.Message, ref []byte) (newRef []byte, err error)
 	Close()
 }
 
@@ -153,11 +153,11 @@ func Then(m release.Message, s release.MessageState, headline string) release.Me
 	return m
 }
 
-func deliver(t *testing.T, w World, ref string, m release.Message) string {
+func deliver(t *testing.T, w World, ref []byte, m release.Message) []byte {
 	t.Helper()
 	s := w.Start()
 	defer s.Close()
-	ref, err := s.Deliver(t.Context(), m.Key, ref, m)
+	ref, err := s.Deliver(t.Context(), m, ref)
 	if err != nil {
 		t.Fatalf("%s was not delivered: %v", m.State, err)
 	}
@@ -168,7 +168,7 @@ func refused(t *testing.T, w World, m release.Message) error {
 	t.Helper()
 	s := w.Start()
 	defer s.Close()
-	_, err := s.Deliver(t.Context(), m.Key, "", m)
+	_, err := s.Deliver(t.Context(), m, nil)
 	if err == nil {
 		t.Fatalf("%s was delivered", m.State)
 	}

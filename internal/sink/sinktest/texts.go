@@ -12,7 +12,7 @@ import (
 func story(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
 	m := Regressed("story")
-	ref := deliver(t, w, "", m)
+	ref := deliver(t, w, nil, m)
 	if shown := one(t, w); !strings.Contains(shown.First, "made things worse") {
 		t.Errorf("the first line is %q", shown.First)
 	}
@@ -31,14 +31,14 @@ func story(t *testing.T, s Subject) {
 		}
 	}
 	// Once more without what was remembered, as after a crash.
-	deliver(t, w, "", m)
+	deliver(t, w, nil, m)
 	one(t, w)
 }
 
 func apart(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
-	deliver(t, w, "", Regressed("apart1"))
-	deliver(t, w, "", Regressed("apart2"))
+	deliver(t, w, nil, Regressed("apart1"))
+	deliver(t, w, nil, Regressed("apart2"))
 	if n := len(w.Shown()); n != 2 {
 		t.Errorf("%d are shown, not two", n)
 	}
@@ -60,7 +60,7 @@ func long(t *testing.T, s Subject) {
 		m.Labels[fmt.Sprintf("label%d", i)] = huge
 	}
 	m.Offers = []release.Offer{release.OfferApprove, release.OfferReject, release.OfferRollBack, release.OfferFreeze, release.OfferMarkWrong, release.OfferSnooze}
-	ref := deliver(t, w, "", m)
+	ref := deliver(t, w, nil, m)
 	if shown := one(t, w); !strings.Contains(shown.Text, Page("long")) {
 		t.Error("what was cut has no link to the release's page")
 	}
@@ -76,7 +76,7 @@ func states(t *testing.T, s Subject) {
 		if state == release.SaysVerifying {
 			m.Verdict, m.DecidedAt = release.Pending, nil
 		}
-		ref := deliver(t, w, "", m)
+		ref := deliver(t, w, nil, m)
 		deliver(t, w, ref, m)
 	}
 }
@@ -91,7 +91,7 @@ func hostile(t *testing.T, s Subject) {
 	m.Members = []release.Member{{Key: "watchtower/x", Headline: Hostile, URL: Page("x")}}
 	m.Links[1].Title = Hostile
 	m.Labels["team"] = Hostile
-	ref := deliver(t, w, "", m)
+	ref := deliver(t, w, nil, m)
 	deliver(t, w, ref, Then(m, release.SaysRestored, release.OneLine("again well: "+Hostile, release.HeadlineLimit)))
 	shown := one(t, w)
 	for _, raw := range s.Raw {
@@ -108,7 +108,7 @@ func first(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
 	m := Regressed("first")
 	m.Headline = strings.Repeat("x", release.HeadlineLimit)
-	deliver(t, w, "", m)
+	deliver(t, w, nil, m)
 	if n := utf8.RuneCountInString(one(t, w).First); n > release.HeadlineLimit {
 		t.Errorf("the first line has %d characters: %s", n, one(t, w).First)
 	}
@@ -118,7 +118,7 @@ func test(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
 	m := Regressed("test")
 	m.Test, m.Headline, m.State, m.Severity = true, "Watchtower asks whether its messages arrive", release.SaysVerifying, release.SeverityInfo
-	deliver(t, w, "", m)
+	deliver(t, w, nil, m)
 	for _, shown := range w.Shown() {
 		if !strings.Contains(shown.Text, "TEST") {
 			t.Errorf("it does not say that it is a test: %s", shown.Text)
