@@ -1,0 +1,139 @@
+// Package curve draws how a signal of a release went, as a picture for
+// receivers that show one.
+package curve
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/sink/plain"
+)
+
+const (
+	width     = 18 * vg.Centimeter
+	height    = 8 * vg.Centimeter
+	maxPoints = 1000
+	maxTitle  = 70
+	maxAlt    = 500
+	// Nothing Watchtower measures is beyond this; the axes of a picture end well
+	// before the largest number there is.
+	maxValue = 1e15
+)
+
+// The colours differ in lightness as well as in hue, and stand on a ground of
+// their own, so that they can be told apart on light and dark screens, in grey
+// and by the colour-blind.
+var (
+	ground   = color.RGBA{R: 0xff, G: 0xff, B: 0xff, A: 0xff}
+	ink      = color.RGBA{R: 0x33, G: 0x33, B: 0x33, A: 0xff}
+	faint    = color.RGBA{R: 0xdd, G: 0xdd, B: 0xdd, A: 0xff}
+	released = color.RGBA{R: 0xb3, G: 0x30, B: 0x00, A: 0xff}
+	baseline = color.RGBA{R: 0x4a, G: 0x90, B: 0xd9, A: 0xff}
+)
+
+// Picture is a drawn curve.
+type Picture struct {
+	PNG []byte
+	Alt string // what it shows, in words
+}
+
+// Of draws the first change of a message that has a curve. ok is false where
+// there is none to draw.
+func Of(m release.Message) (p Picture, ok bool, err error) {
+	for _, c := range m.HowBad {
+		now, before := points(m, c)
+		if len(now) < 2 {
+			continue
+		}
+		png, err := draw(c, now, before)
+		if err != nil {
+			return Picture{}, false, fmt.Errorf("draw the curve of %s: %w", c.Signal, err)
+		}
+		return Picture{PNG: png, Alt: plain.Cut(c.Name+" of the release against what ran before: "+c.Sentence, maxAlt)}, true, nil
+	}
+	return Picture{}, false, nil
+}
+
+// points are both arms in minutes since the rollout began, thinned out where
+// there are more than can be seen.
+func points(m release.Message, c release.Change) (now, before plotter.XYs) {
+	scale := 1.0
+	if c.Unit == release.UnitRatio {
+		scale = 100
+	}
+	step := 1 + len(c.Curve)/maxPoints
+	for i := 0; i < len(c.Curve); i += step {
+		at := c.Curve[i]
+		x := at.At.Sub(m.StartedAt).Minutes()
+		now = add(now, x, at.ReleaseValue, scale)
+		before = add(before, x, at.BaselineValue, scale)
+	}
+	return now, before
+}
+
+func add(to plotter.XYs, x float64, value *float64, scale float64) plotter.XYs {
+	if value == nil || math.IsNaN(*value) || math.Abs(*value) > maxValue || math.Abs(x) > maxValue {
+		return to
+	}
+	return append(to, plotter.XY{X: x, Y: *value * scale})
+}
+
+func draw(c release.Change, now, before plotter.XYs) ([]byte, error) {
+	p := plot.New()
+	p.BackgroundColor = ground
+	p.Title.Text = plain.Cut(c.Name, maxTitle)
+	p.X.Label.Text = "minutes since the rollout began"
+	p.Y.Label.Text = unit(c.Unit)
+	p.Title.TextStyle.Color, p.X.Label.TextStyle.Color, p.Y.Label.TextStyle.Color = ink, ink, ink
+	p.Y.Min = 0
+	p.Legend.Top, p.Legend.Left = true, true
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = faint, faint
+	p.Add(grid)
+	if err := line(p, "before", before, baseline, []vg.Length{vg.Points(4), vg.Points(3)}); err != nil {
+		return nil, err
+	}
+	if err := line(p, "release", now, released, nil); err != nil {
+		return nil, err
+	}
+	w, err := p.WriterTo(width, height, "png")
+	if err != nil {
+		return nil, err
+	}
+	var buf bytes.Buffer
+	if _, err := w.WriteTo(&buf); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+func line(p *plot.Plot, name string, at plotter.XYs, c color.Color, dashes []vg.Length) error {
+	if len(at) == 0 {
+		return nil
+	}
+	l, err := plotter.NewLine(at)
+	if err != nil {
+		return err
+	}
+	l.Color, l.Width, l.Dashes = c, vg.Points(2), dashes
+	p.Add(l)
+	p.Legend.Add(name, l)
+	return nil
+}
+
+func unit(u release.Unit) string {
+	switch u {
+	case release.UnitRatio:
+		return "%"
+	case release.UnitPerSecond:
+		return "per second"
+	}
+	return string(u)
+}
