@@ -38,19 +38,19 @@ func (c *Client) client() (*http.Client, error) {
 		transport.Proxy = http.ProxyURL(proxy)
 	}
 	if c.cfg.CAFile != "" {
-		pool, err := Authorities(c.cfg.CAFile)
+		trusted, err := TLS(c.cfg.CAFile)
 		if err != nil {
 			return nil, err
 		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		transport.TLSClientConfig = trusted
 	}
 	c.http = &http.Client{Transport: transport, CheckRedirect: sameHost}
 	return c.http, nil
 }
 
-// Authorities are the system's certificate authorities and those of a file in
-// PEM. Its errors name the file.
-func Authorities(file string) (*x509.CertPool, error) {
+// TLS trusts the system's certificate authorities and those of a file in PEM.
+// Its errors name the file.
+func TLS(file string) (*tls.Config, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
@@ -62,7 +62,7 @@ func Authorities(file string) (*x509.CertPool, error) {
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("ca_file %s holds no certificate in PEM", file)
 	}
-	return pool, nil
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 // connection makes the error of a time-out say so, drops the method and URL

@@ -82,7 +82,9 @@ func TestAnIncidentIsTriggeredAcknowledgedAndResolved(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
 	s := w.sink(t, func(c *Config) {
 		c.AcknowledgeRollback = true
-		c.ImageURL = func(m release.Message) string { return "https://watchtower.example/curve/" + string(m.Release) + ".png" }
+		c.ImageURL = func(m release.Message) string {
+			return "https://watchtower.example/curve/" + string(m.Release) + ".png"
+		}
 	})
 	m := sinktest.Regressed("abc")
 	var ref []byte

@@ -310,3 +310,26 @@ func words(raw json.RawMessage) string {
 	walk(e)
 	return b.String()
 }
+
+// Markup is the text of a message in which Slack looks for markup: mentions,
+// links, emphasis.
+func (m Message) Markup() string {
+	lines := []string{m.Text}
+	for _, b := range m.Blocks {
+		for _, t := range append([]Text{}, b.Fields...) {
+			if t.Type == "mrkdwn" {
+				lines = append(lines, t.Text)
+			}
+		}
+		if b.Text != nil && b.Text.Type == "mrkdwn" {
+			lines = append(lines, b.Text.Text)
+		}
+		for _, raw := range b.Elements {
+			var t Text
+			if json.Unmarshal(raw, &t) == nil && t.Type == "mrkdwn" {
+				lines = append(lines, t.Text)
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
+}
