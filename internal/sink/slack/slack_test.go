@@ -90,7 +90,7 @@ func (w *world) shown() (out []sinktest.Shown) {
 
 func TestConformance(t *testing.T) {
 	sinktest.Run(t, sinktest.Subject{
-		Name: "Slack (receiver deploys)", SecretSetting: "token_file",
+		Name: "Slack (receiver deploys)", SecretSetting: "token_file", Writes: "chat.postMessage", Changes: "chat.update",
 		Raw: []string{"<!channel>", "<@U012>", "<https://evil.example", "<script>"},
 		New: func(t *testing.T, s sinktest.Settings) sinktest.World {
 			w := newWorld(t, s)
@@ -308,6 +308,44 @@ func TestAnUpdateThatComesLateIsDropped(t *testing.T) {
 	if w.deliver(nil, m); !strings.Contains(w.parent().Plain(), "well again") {
 		t.Errorf("found again, it was put back: %s", w.parent().Plain())
 	}
+}
+
+func TestWhicheverAnswerIsLostNothingIsThereTwice(t *testing.T) {
+	for skip := range 20 {
+		w := newWorld(t, sinktest.Settings{})
+		m := sinktest.Regressed("abc")
+		then := sinktest.Then(m, release.SaysRollingBack, "goes back")
+		w.slack.Fail(standin.Fault{Lose: true, Skip: skip, Times: 1})
+		lost := 0
+		var ref []byte
+		for _, step := range []release.Message{m, then} {
+			next, err := w.sink().Deliver(t.Context(), step, ref)
+			if err != nil {
+				lost++
+				if next, err = w.sink().Deliver(t.Context(), step, ref); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ref = next
+		}
+		replies, files := 0, 0
+		for _, r := range w.slack.Thread(w.parent().TS) {
+			files += len(r.Files)
+			if r.Text != "" {
+				replies++
+			}
+		}
+		if replies != 1 || files != 1 {
+			t.Errorf("request %d: %d answers and %d files in the thread", skip, replies, files)
+		}
+		if lost == 0 {
+			if skip < 8 {
+				t.Errorf("only %d requests were made", skip)
+			}
+			return
+		}
+	}
+	t.Error("the requests have no end")
 }
 
 func TestAnAnswerThatSaysNothingIsNone(t *testing.T) {

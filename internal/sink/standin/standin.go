@@ -36,6 +36,8 @@ type Fault struct {
 	Lose bool `json:"lose,omitempty"`
 	// Method is the only path that fails, by the end of its name; empty: all do.
 	Method string `json:"method,omitempty"`
+	// Skip is how many requests pass before the first one fails.
+	Skip int `json:"skip,omitempty"`
 	// Times is how many requests fail; 0: all until the fault is mended.
 	Times int `json:"times,omitempty"`
 }
@@ -82,6 +84,10 @@ func (d *Door) Next(path string) Fault {
 	defer d.mu.Unlock()
 	f := d.fault
 	if !f.any() || !strings.HasSuffix(path, f.Method) {
+		return Fault{}
+	}
+	if f.Skip > 0 {
+		d.fault.Skip--
 		return Fault{}
 	}
 	if f.Times > 0 {
