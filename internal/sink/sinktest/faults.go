@@ -98,7 +98,7 @@ func broken(t *testing.T, s Subject) {
 func lost(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
 	m := Regressed("lost")
-	w.Door.Fail(standin.Fault{Lose: true, Method: s.Writes})
+	w.Door.Fail(standin.Fault{Lose: true, On: s.Writes})
 	code(t, refused(t, w, m), release.CodeUnavailable)
 	w.Door.Mend()
 	one(t, w)
@@ -106,7 +106,7 @@ func lost(t *testing.T, s Subject) {
 	one(t, w)
 	// An update whose answer is lost, too.
 	then := Then(m, release.SaysRollingBack, "shop/webapp goes back to 1.4.0")
-	w.Door.Fail(standin.Fault{Lose: true, Times: 1, Method: s.Changes})
+	w.Door.Fail(standin.Fault{Lose: true, Times: 1, On: s.Changes})
 	sink := w.Start()
 	defer sink.Close()
 	if _, err := sink.Deliver(t.Context(), then, ref); err == nil {

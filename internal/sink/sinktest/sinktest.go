@@ -59,8 +59,8 @@ type Subject struct {
 	Statuses map[int]release.Code
 	// NoRetryAfter: answers cannot say when to come again.
 	NoRetryAfter bool
-	// Writes is the end of the path of the request that makes a new thing, Changes
-	// of the one that changes it; "": any is.
+	// Writes is what standin.Fault.On says of the request that makes a new thing,
+	// Changes of the one that changes it; "": any is.
 	Writes, Changes string
 	// Raw are texts that must not stand anywhere in what is shown when names hold
 	// Hostile.

@@ -350,7 +350,7 @@ func TestWhicheverAnswerIsLostNothingIsThereTwice(t *testing.T) {
 
 func TestAnAnswerThatSaysNothingIsNone(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
-	w.slack.Fail(standin.Fault{Echo: true, Method: "chat.postMessage"})
+	w.slack.Fail(standin.Fault{Echo: true, On: "chat.postMessage"})
 	if _, err := w.sink().Deliver(t.Context(), sinktest.Regressed("abc"), nil); release.ErrorCode(err) != release.CodeUnavailable {
 		t.Errorf("got %v", err)
 	}

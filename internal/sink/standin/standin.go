@@ -34,8 +34,9 @@ type Fault struct {
 	// Lose does what was asked and then breaks the connection, so that nobody is
 	// told.
 	Lose bool `json:"lose,omitempty"`
-	// Method is the only path that fails, by the end of its name; empty: all do.
-	Method string `json:"method,omitempty"`
+	// On is a part of the method and path of the requests that fail, as in
+	// "POST /api/annotations"; empty: all do.
+	On string `json:"on,omitempty"`
 	// Skip is how many requests pass before the first one fails.
 	Skip int `json:"skip,omitempty"`
 	// Times is how many requests fail; 0: all until the fault is mended.
@@ -78,12 +79,13 @@ func (d *Door) Requests() []Request {
 	return slices.Clone(d.requests)
 }
 
-// Next is the fault of the request for a path. It counts as one.
-func (d *Door) Next(path string) Fault {
+// Next is the fault of a request, such as "POST /api/annotations". It counts as
+// one.
+func (d *Door) Next(request string) Fault {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.fault
-	if !f.any() || !strings.HasSuffix(path, f.Method) {
+	if !f.any() || !strings.Contains(request, f.On) {
 		return Fault{}
 	}
 	if f.Skip > 0 {
@@ -118,7 +120,7 @@ func (d *Door) Wrap(h http.Handler) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		seen := Request{At: time.Now(), Method: r.Method, Path: r.URL.Path, Size: len(body)}
 		defer func() { d.Note(seen) }()
-		f := d.Next(r.URL.Path)
+		f := d.Next(r.Method + " " + r.URL.Path)
 		switch {
 		case f.Cut:
 			panic(http.ErrAbortHandler)
