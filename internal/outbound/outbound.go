@@ -40,6 +40,9 @@ type Config struct {
 	// CAFile holds certificate authorities in PEM, trusted beside the system's.
 	// It is read before the first request. Empty: the system's alone.
 	CAFile string
+	// ServerName is the name that the certificate must be for, where the URL has
+	// an address instead; empty: the URL's.
+	ServerName string
 	// ProxyURL is the proxy to go through; empty: what HTTPS_PROXY, HTTP_PROXY and
 	// NO_PROXY say.
 	ProxyURL string

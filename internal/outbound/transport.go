@@ -44,6 +44,12 @@ func (c *Client) client() (*http.Client, error) {
 		}
 		transport.TLSClientConfig = trusted
 	}
+	if c.cfg.ServerName != "" {
+		if transport.TLSClientConfig == nil {
+			transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		transport.TLSClientConfig.ServerName = c.cfg.ServerName
+	}
 	c.http = &http.Client{Transport: transport, CheckRedirect: sameHost}
 	return c.http, nil
 }

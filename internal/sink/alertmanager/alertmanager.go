@@ -7,8 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,10 +21,19 @@ const defaultTimeout = 5 * time.Second
 
 // Config says which instances there are and how to log in.
 type Config struct {
-	// URLs are the base URLs of all instances, without /api/v2.
+	// URLs are the base URLs of all instances, without /api/v2. With dns+, dnssrv+
+	// or kubernetes+ before it, a URL stands for as many instances as are found:
+	// dns+http://alertmanager.monitoring:9093 for each address of the name,
+	// dnssrv+http://_web._tcp.alertmanager.monitoring for each of its SRV records,
+	// kubernetes+http://alertmanager.monitoring:web for each ready endpoint of the
+	// Service alertmanager in the namespace monitoring at its port web.
 	URLs []string
+	// Lookup finds instances; the zero Lookup asks the system's resolver and knows
+	// no Kubernetes.
+	Lookup Lookup
 	// BearerTokenFile holds a token; empty: none is sent.
 	BearerTokenFile string
+	CAFile          string
 	// Timeout bounds one post to one instance; 0: 5 s.
 	Timeout time.Duration
 	// Log gets a line when an instance stops or begins again to accept alerts
@@ -36,11 +43,14 @@ type Config struct {
 
 // Sink posts alerts. It is safe for concurrent use.
 type Sink struct {
-	instances []instance
-	log       *slog.Logger
+	cfg   Config
+	log   *slog.Logger
+	found *discovery
 
 	mu     sync.Mutex
 	broken map[string]bool // URLs of instances whose last post failed
+
+	silences silences
 }
 
 type instance struct {
@@ -59,28 +69,14 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	s := &Sink{log: cfg.Log, broken: map[string]bool{}}
-	for _, text := range cfg.URLs {
-		u, err := url.Parse(strings.TrimRight(text, "/"))
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil {
-			return nil, release.E(release.CodeInvalid, "alertmanager: a URL must be http(s)://host without user and password", nil)
-		}
-		s.instances = append(s.instances, instance{
-			url: u.String(),
-			client: outbound.New(outbound.Config{
-				Service: "Alertmanager " + u.Host, Scheme: "Bearer", SecretFile: cfg.BearerTokenFile, Timeout: cfg.Timeout,
-			}),
-		})
-	}
-	return s, nil
+	s := &Sink{cfg: cfg, log: cfg.Log, broken: map[string]bool{}}
+	var err error
+	s.found, err = newDiscovery(cfg)
+	return s, err
 }
 
 // Close drops idle connections.
-func (s *Sink) Close() {
-	for _, in := range s.instances {
-		in.client.Close()
-	}
-}
+func (s *Sink) Close() { s.found.close() }
 
 // Post sends the alerts to every instance at once and waits for all answers.
 // Posting the same alert again is harmless: its labels are its identity.
@@ -105,9 +101,13 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 	if err := body.Validate(strfmt.Default); err != nil {
 		return release.E(release.CodeInvalid, "an alert is not as Alertmanager takes it", err)
 	}
-	errs := make([]error, len(s.instances))
+	instances, err := s.found.instances(ctx)
+	if err != nil {
+		return err
+	}
+	errs := make([]error, len(instances))
 	var wg sync.WaitGroup
-	for i, in := range s.instances {
+	for i, in := range instances {
 		wg.Go(func() {
 			errs[i] = in.client.Do(ctx, "post alerts", http.MethodPost, in.url+"/api/v2/alerts", body, nil)
 		})
@@ -118,18 +118,18 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 		accepted = accepted || err == nil
 	}
 	if !accepted {
-		return whole(errs)
+		return whole("no Alertmanager accepted the alerts", errs)
 	}
-	s.note(errs)
+	s.note(instances, errs)
 	return nil
 }
 
 // note logs instances whose state changed.
-func (s *Sink) note(errs []error) {
+func (s *Sink) note(instances []instance, errs []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, err := range errs {
-		u := s.instances[i].url
+		u := instances[i].url
 		if (err != nil) == s.broken[u] {
 			continue
 		}
@@ -144,8 +144,8 @@ func (s *Sink) note(errs []error) {
 
 // whole makes one error of those of all instances: one that may pass wins over
 // one that will not, and the shortest wait counts.
-func whole(errs []error) error {
-	out := &release.Error{Code: release.CodeInvalid, Message: "no Alertmanager accepted the alerts", Err: errors.Join(errs...)}
+func whole(what string, errs []error) error {
+	out := &release.Error{Code: release.CodeInvalid, Message: what, Err: errors.Join(errs...)}
 	for _, err := range errs {
 		switch code, after := release.ErrorCode(err), release.RetryAfter(err); code {
 		case release.CodeUnavailable, release.CodePartial:
