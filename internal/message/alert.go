@@ -26,6 +26,12 @@ func Alert(m release.Message) release.Alert {
 	return a
 }
 
+// AnnotationNames are the names Annotations may use.
+var AnnotationNames = []string{
+	"summary", "description", "rollback", "next", "since", "state",
+	string(release.LinkDashboard), string(release.LinkLogs), string(release.LinkCommits), string(release.LinkIssue), string(release.LinkRunbook),
+}
+
 // Annotations are the message in words, by the names Alertmanager's users know.
 func Annotations(m release.Message) map[string]string {
 	out := map[string]string{"summary": m.Headline, "description": Description(m), "rollback": m.Did, "next": m.Next, "since": m.Since, "state": string(m.State)}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -296,8 +297,8 @@ func TestAlertStaysOneAlertWhateverIsSaid(t *testing.T) {
 			t.Errorf("%s: %v", m.State, a)
 		}
 		for name, text := range a.Annotations {
-			if text == "" {
-				t.Errorf("%s: annotation %s is empty", m.State, name)
+			if text == "" || !slices.Contains(AnnotationNames, name) {
+				t.Errorf("%s: annotation %s is empty, or none of those that are told of", m.State, name)
 			}
 		}
 	}

@@ -116,10 +116,10 @@ type Message struct {
 }
 
 // OwnText takes the place of a receiver's built-in text; what is "" does not.
-// Unlike the rest of a message it is in the receiver's own markup (mrkdwn of
-// Slack, HTML of an e-mail where it begins with <) and is not escaped: names in
-// it were escaped for that markup when the template was filled in. A receiver
-// cuts it to its limits as it does its own.
+// Unlike the rest of a message it is in the receiver's own markup, which is
+// mrkdwn for Slack and plain text for the others, and is not escaped: names in it
+// were escaped for that markup when the template was filled in. A receiver cuts
+// it to its limits as it does its own.
 type OwnText struct {
 	Title string // one line: headline, subject, summary
 	Text  string // what comes below it
