@@ -38,6 +38,11 @@ var annotationKeys = map[string]func(p *Patch, text string) error{
 		p.Autonomy = keep(a, err)
 		return err
 	},
+	"severity": func(p *Patch, text string) error {
+		s, err := release.ParseSeverity(text)
+		p.Severity = keep(s, err)
+		return err
+	},
 	"ignore": func(p *Patch, text string) error {
 		b, err := parseBool(text)
 		p.Ignore = keep(b, err)

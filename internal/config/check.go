@@ -46,6 +46,9 @@ func (k *checker) check() {
 	k.registry()
 	k.actions()
 	k.api()
+	k.receivers()
+	k.routing()
+	k.templates()
 	k.patch("policy", &c.Policy)
 	k.overrides()
 }

@@ -35,6 +35,18 @@ type Config struct {
 	Alertmanager *Alertmanager `yaml:"alertmanager"`
 	// Where hotfix issues are opened. Without it none are.
 	Forge *Forge `yaml:"forge"`
+	// Who is told of releases. Without one nobody is, but by alertmanager.
+	Receivers []Receiver `yaml:"receivers"`
+	// Which receivers are told of what. Default: all of them, of what somebody should know of.
+	Route *Routing `yaml:"route"`
+	// Times that routes name.
+	TimeIntervals []TimeInterval `yaml:"time_intervals"`
+	// Files of template definitions that the receivers' templates may use, as globs.
+	Templates []string `yaml:"templates"`
+	// Where messages lead to.
+	Links Links `yaml:"links"`
+	// Labels of Deployments, or annotations where there is no such label, that become labels of their messages. Characters other than letters, digits and _ become _.
+	WorkloadLabels []string `yaml:"workload_labels"`
 	// How commit and source repository of an image are found.
 	Registry Registry `yaml:"registry"`
 	// What is done without a person, and when no more is.
@@ -146,6 +158,8 @@ type Patch struct {
 	Weights map[string]float64 `yaml:"weights"`
 	// Open a hotfix issue for a regressed release.
 	Issue *bool `yaml:"issue"`
+	// Severity of the messages about a regressed release: critical, error, warning, info.
+	Severity *release.Severity `yaml:"severity"`
 	// Signals of one's own. The list replaces an earlier one as a whole.
 	Signals []Signal `yaml:"signals"`
 }
@@ -180,6 +194,8 @@ func defaults() *Config {
 		Prometheus: defaultPrometheus(),
 		Actions:    defaultActions(),
 		Registry:   Registry{Timeout: 10 * time.Second},
+
+		WorkloadLabels: []string{"team"},
 	}
 }
 
@@ -198,6 +214,11 @@ func (c *Config) fill() {
 	}
 	if c.Forge != nil && c.Forge.Timeout == 0 {
 		c.Forge.Timeout = defaultForgeTimeout
+	}
+	for i := range c.Receivers {
+		if conn := c.Receivers[i].connection(); conn != nil && conn.Timeout == 0 {
+			conn.Timeout = defaultReceiverTimeout
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ func (d *decoder) fail(at place, path, format string, args ...any) {
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	autonomyType = reflect.TypeFor[release.Autonomy]()
+	severityType = reflect.TypeFor[release.Severity]()
 )
 
 func placeOf(tk *token.Token) place {
@@ -206,6 +207,12 @@ func setScalar(v reflect.Value, text string) error {
 			return err
 		}
 		v.SetString(string(a))
+	case v.Type() == severityType:
+		s, err := release.ParseSeverity(text)
+		if err != nil {
+			return err
+		}
+		v.SetString(string(s))
 	case v.Kind() == reflect.String:
 		v.SetString(text)
 	case v.Kind() == reflect.Bool:

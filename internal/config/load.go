@@ -186,6 +186,12 @@ func (c *Config) locate(folder string) {
 	if c.Forge != nil {
 		paths = append(paths, &c.Forge.TokenFile)
 	}
+	for i := range c.Receivers {
+		paths = append(paths, c.Receivers[i].files()...)
+	}
+	for i := range c.Templates {
+		paths = append(paths, &c.Templates[i])
+	}
 	for _, p := range paths {
 		*p = within(folder, *p)
 	}

@@ -62,8 +62,9 @@ func TestTheLeastFileGetsTheDefaults(t *testing.T) {
 			Kind: "prometheus", URL: "http://127.0.0.1:9090", Timeout: 10 * time.Second, Concurrency: 4, Lag: time.Second,
 			MaxQueryBytes: 65536, MaxSamples: 10_000_000,
 		},
-		Registry: Registry{Timeout: 10 * time.Second},
-		Actions:  defaultActions(),
+		WorkloadLabels: []string{"team"},
+		Registry:       Registry{Timeout: 10 * time.Second},
+		Actions:        defaultActions(),
 	}
 	if diff := cmp.Diff(want, mustParse(t, least)); diff != "" {
 		t.Error(diff)
@@ -123,6 +124,7 @@ overrides:
 			Hosts: []string{"git:3000"}, PlainHTTP: []string{"127.0.0.1:5000"},
 			Mirrors: map[string]string{"docker.io": "127.0.0.1:5000"}, Timeout: 10 * time.Second,
 		},
+		WorkloadLabels: []string{"team"},
 		Policy: Patch{
 			Observe: ptr(36 * time.Hour), Alpha: ptr(0.001), HealthyIncrease: ptr(0.02),
 			Weights: map[string]float64{"errors": 1, "custom": 0},

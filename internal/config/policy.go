@@ -228,6 +228,7 @@ func (p *Patch) onto(base release.Policy) release.Policy {
 	set(&base.SLO, p.SLO)
 	set(&base.BurnRate, p.BurnRate)
 	set(&base.Issue, p.Issue)
+	set(&base.Severity, p.Severity)
 	base.Weights = maps.Clone(base.Weights)
 	maps.Copy(base.Weights, p.Weights)
 	if p.Signals != nil {

@@ -39,6 +39,8 @@ func reflector(t *testing.T) *jsonschema.Reflector {
 				return &jsonschema.Schema{Type: "string", Pattern: `^(0|([0-9]+d)?([0-9.]+(h|m|s|ms|us|µs|ns))*)$`, Examples: []any{"90s", "1h30m", "2d"}}
 			case t == autonomyType:
 				return &jsonschema.Schema{Type: "string", Enum: []any{"observe", "alert", "approve", "auto"}}
+			case t == severityType:
+				return &jsonschema.Schema{Type: "string", Enum: []any{"critical", "error", "warning", "info"}}
 			case t.Kind() == reflect.Float64:
 				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "number"}, {Type: "string", Pattern: `^-?[0-9.]+(e-?[0-9]+)? *%?$`}}}
 			}
@@ -123,7 +125,7 @@ func table(r *jsonschema.Reflector) string {
 				inner = inner.Elem()
 			}
 			switch {
-			case key == "overrides[].policy":
+			case key == "overrides[].policy", key == "route.routes[].routes": // as above
 			case value.Kind() == reflect.Pointer && inner.Kind() == reflect.Struct:
 				if value.IsNil() {
 					value = reflect.New(inner)
@@ -163,6 +165,8 @@ func kindAndDefault(v reflect.Value, override bool) (kind, standard string) {
 		return "duration", ""
 	case t == autonomyType:
 		return "`observe`, `alert`, `approve`, `auto`", show(v.Interface())
+	case t == severityType:
+		return "`critical`, `error`, `warning`, `info`", show(v.Interface())
 	case t.Kind() == reflect.String:
 		return "text", show(v.Interface())
 	case t.Kind() == reflect.Bool:
@@ -171,6 +175,8 @@ func kindAndDefault(v reflect.Value, override bool) (kind, standard string) {
 		return "number or per cent", show(v.Interface())
 	case t.Kind() == reflect.Int:
 		return "whole number", show(v.Interface())
+	case t.Kind() == reflect.Slice && isSet:
+		return "list", fmt.Sprintf("`%v`", v.Interface())
 	case t.Kind() == reflect.Slice:
 		return "list", ""
 	case t.Kind() == reflect.Map && isSet:
@@ -189,6 +195,7 @@ func whole(p release.Policy) Patch {
 		Autonomy: &p.Autonomy, Ignore: &p.Ignore, Observe: &p.Observe, Warmup: &p.Warmup, History: &p.History,
 		SourceGrace: &p.SourceGrace, ReadyWithin: &p.ReadyWithin, Alpha: &p.Alpha, Beta: &p.Beta, MinEffect: &p.MinEffect,
 		HealthyRatio: &p.HealthyRatio, HealthyIncrease: &p.HealthyIncrease, SLO: &p.SLO, BurnRate: &p.BurnRate, Weights: p.Weights, Issue: &p.Issue,
+		Severity: &p.Severity,
 	}
 }
 
@@ -210,7 +217,7 @@ func TestEveryFieldOfAPolicyCanBeGiven(t *testing.T) {
 	want := release.Policy{
 		Name: "x", Autonomy: release.AutonomyAuto, Ignore: true, Observe: 1, Warmup: 2, History: 3, SourceGrace: 4, ReadyWithin: 5,
 		Alpha: 6, Beta: 7, MinEffect: 8, HealthyRatio: 9, HealthyIncrease: 10, SLO: 18, BurnRate: 19,
-		Weights: map[string]float64{"errors": 11, "latency": 12, "custom": 13, "callers": 14, "throughput": 15, "resources": 16, "slo": 17}, Issue: false,
+		Weights: map[string]float64{"errors": 11, "latency": 12, "custom": 13, "callers": 14, "throughput": 15, "resources": 16, "slo": 17}, Issue: false, Severity: release.SeverityError,
 	}
 	p := whole(want)
 	got := p.onto(release.DefaultPolicy())

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -56,6 +57,14 @@ const (
 
 // Severities are all severities, the worst first.
 var Severities = []Severity{SeverityCritical, SeverityError, SeverityWarning, SeverityInfo}
+
+// ParseSeverity reads a severity by name.
+func ParseSeverity(s string) (Severity, error) {
+	if !slices.Contains(Severities, Severity(s)) {
+		return "", fmt.Errorf("severity %q is unknown: use critical, error, warning or info", s)
+	}
+	return Severity(s), nil
+}
 
 // Message is what Watchtower tells people of one release: the same core for
 // every receiver. Texts are plain, one line each, without control or direction
