@@ -102,7 +102,7 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	if a.client, err = kubeClient(cfg.Kubernetes); err != nil {
 		return nil, err
 	}
-	a.kubeConfig = kube.Config{Cluster: cfg.Cluster, Namespaces: cfg.Kubernetes.Namespaces}
+	a.kubeConfig = kube.Config{Cluster: cfg.Cluster, Namespaces: cfg.Kubernetes.Namespaces, Labels: cfg.WorkloadLabels}
 	if a.lease, err = newLease(a.client, cfg, a.log); err != nil {
 		return nil, err
 	}

@@ -16,17 +16,11 @@ func (c *Config) Places() message.Places {
 	return message.Places{ExternalURL: c.ExternalURL, Dashboard: c.Links.Dashboard, Logs: c.Links.Logs, Runbook: c.Links.Runbook}
 }
 
-var notInLabel = regexp.MustCompile(`[^a-zA-Z0-9_]`)
-
-// LabelName is what a label or annotation of a workload is called as a label of
-// a message: app.kubernetes.io/part-of is app_kubernetes_io_part_of.
-func LabelName(key string) string { return notInLabel.ReplaceAllString(key, "_") }
-
 // carried are the labels messages carry of workloads.
 func (c *Config) carried() []string {
 	out := make([]string, len(c.WorkloadLabels))
 	for i, l := range c.WorkloadLabels {
-		out[i] = LabelName(l)
+		out[i] = release.LabelName(l)
 	}
 	return out
 }
@@ -40,7 +34,7 @@ func (k *checker) routing() {
 		switch {
 		case !labelKey.MatchString(l):
 			k.at(at, "%q is no name of a label or an annotation", l)
-		case slices.Contains(message.Labels, LabelName(l)):
+		case slices.Contains(message.Labels, release.LabelName(l)):
 			k.at(at, "%s is a label of Watchtower's own: remove it", l)
 		}
 	}

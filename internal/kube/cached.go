@@ -28,6 +28,7 @@ type deployment struct {
 	paused      bool
 	recreate    bool
 	annotations map[string]string // Watchtower's, prefix removed
+	labels      map[string]string // those that releases carry
 	// complete: every replica runs the template and is ready, no other is left.
 	complete bool
 	// timedOut is the message of the ProgressDeadlineExceeded condition, "" when
@@ -71,6 +72,35 @@ func trimDeployment(obj any) (any, error) {
 		complete:    complete(d),
 		timedOut:    timedOut(d),
 	}, nil
+}
+
+// carrying is trimDeployment that keeps labels as well.
+func carrying(keys []string) func(any) (any, error) {
+	return func(obj any) (any, error) {
+		trimmed, err := trimDeployment(obj)
+		if d, ok := obj.(*appsv1.Deployment); ok && err == nil {
+			trimmed.(*deployment).labels = carried(d, keys)
+		}
+		return trimmed, err
+	}
+}
+
+// maxLabel bounds in characters what is kept of an annotation; labels are shorter.
+const maxLabel = 200
+
+func carried(d *appsv1.Deployment, keys []string) map[string]string {
+	var out map[string]string
+	for _, key := range keys {
+		value := cmp.Or(d.Labels[key], d.Annotations[key])
+		if value == "" {
+			continue
+		}
+		if out == nil {
+			out = make(map[string]string)
+		}
+		out[release.LabelName(key)] = release.OneLine(value, maxLabel)
+	}
+	return out
 }
 
 func trimReplicaSet(obj any) (any, error) {

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -57,6 +58,23 @@ func BenchmarkTemplateFingerprint(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		templateFingerprint(&d.Spec.Template)
+	}
+}
+
+func TestLabelsThatReleasesCarryAreKept(t *testing.T) {
+	d := ordinary(1)
+	d.Labels = map[string]string{"team": "shop", "app": "web"}
+	d.Annotations = map[string]string{"team": "not this one", "example.com/on-call": "a\nb", "other": "x"}
+	obj, err := carrying([]string{"team", "example.com/on-call", "missing"})(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"team": "shop", "example_com_on_call": "a b"}
+	if got := obj.(*deployment).labels; !maps.Equal(got, want) {
+		t.Errorf("kept %v, want %v", got, want)
+	}
+	if again, err := carrying([]string{"team"})(obj); err != nil || again != obj {
+		t.Errorf("a second transform gave %v, %v", again, err)
 	}
 }
 

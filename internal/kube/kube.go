@@ -32,6 +32,9 @@ type Config struct {
 	Cluster string
 	// Namespaces limits watching and acting; empty means all.
 	Namespaces []string
+	// Labels are keys of labels of Deployments, or of annotations where there is
+	// no such label, that releases carry.
+	Labels []string
 }
 
 func (c Config) covers(namespace string) bool {

@@ -99,6 +99,7 @@ func (w *Watcher) rollout(d *deployment) (release.Rollout, bool) {
 		Paused:       d.paused,
 		Recreate:     d.recreate,
 		Annotations:  maps.Clone(d.annotations),
+		Labels:       maps.Clone(d.labels),
 		Current:      current.given(),
 		CurrentReady: current.ready,
 	}

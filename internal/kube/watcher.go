@@ -128,7 +128,7 @@ func (w *Watcher) newScope(ns string) (*scope, error) {
 	deployments, replicaSets := w.client.AppsV1().Deployments(ns), w.client.AppsV1().ReplicaSets(ns)
 	name := watchName("deployments", ns)
 	s.deployments, err = newInformer(w.contact, name, w.contact.noting(name), w.client, &appsv1.Deployment{},
-		deployments.List, deployments.Watch, "", trimDeployment)
+		deployments.List, deployments.Watch, "", carrying(w.cfg.Labels))
 	if err != nil {
 		return nil, err
 	}

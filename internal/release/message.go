@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -201,6 +202,12 @@ type Member struct {
 
 // MessageKey is the key of a release's messages.
 func MessageKey(id ID) string { return "watchtower/" + string(id) }
+
+var notInLabel = regexp.MustCompile(`[^a-zA-Z0-9_]`)
+
+// LabelName is what a label or annotation of a workload is called as a label of
+// a message: app.kubernetes.io/part-of is app_kubernetes_io_part_of.
+func LabelName(key string) string { return notInLabel.ReplaceAllString(key, "_") }
 
 // URL is the address of the first link of a kind, "" where there is none.
 func (m Message) URL(kind LinkKind) string {

@@ -127,6 +127,7 @@ func toRelease(ro release.Rollout, k known, previous *release.ReplicaSet, now ti
 
 		HistoryUntil: historyUntil(ro, k).UTC(),
 		Annotations:  ro.Annotations,
+		Labels:       ro.Labels,
 	}
 }
 
