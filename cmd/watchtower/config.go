@@ -50,14 +50,23 @@ func newConfigCheckCommand() *cobra.Command {
 		Long: `Check the configuration file and name every fault with its place; when it names a
 catalogue of your own, every fault of that too.
 
+With --render, every message of a sample release as each receiver would be told
+it, by which route; --label says what the sample's labels are.
+
 The exit status is 0 when there is none and 2 otherwise. Nothing is connected
 to: only the files are read.`,
-		Example: "  watchtower config check --config watchtower.yaml",
-		Args:    noArguments,
+		Example: `  watchtower config check --config watchtower.yaml
+  watchtower config check --render --label team=payments --label namespace=shop`,
+		Args: noArguments,
 	}
 	cmd.Flags().StringVar(&path, "config", "watchtower.yaml", "configuration file")
+	show := cmd.Flags().Bool("render", false, "show every message of a sample release as each receiver would be told it")
+	labels := cmd.Flags().StringArray("label", nil, "with --render: a label of the sample, as name=value; may be given again")
 	output := outputFlag(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *show {
+			return checkAndRender(cmd.OutOrStdout(), path, *labels, output.value)
+		}
 		problems, err := check(path)
 		if err != nil {
 			return usageError{err, ""}

@@ -168,7 +168,7 @@ func (k *checker) templates() {
 		for _, err := range faults {
 			var f template.Fault
 			if errors.As(err, &f) {
-				k.at(join(at, f.Setting), "%s; `watchtower config check --render` shows what it makes", f.Err)
+				k.at(join(at, f.Setting), "%s; mend the template, or remove it to have the built-in text", f.Err)
 			}
 		}
 	}

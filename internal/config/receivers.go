@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -263,3 +264,6 @@ func statesOf(names []string) []release.MessageState {
 }
 
 const allStates = "all"
+
+// Kind is what the receiver is: the key it is configured by.
+func (r *Receiver) Kind() string { return strings.Join(r.kinds(), " and ") }

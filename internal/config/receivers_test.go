@@ -123,7 +123,7 @@ func TestFaultsOfReceiversAndRoutes(t *testing.T) {
 		"a placeholder there is not":       {"links: {logs: 'https://h/{pod}'}\n", "links.logs: {pod} is no placeholder"},
 		"a label of Watchtower's own":      {"workload_labels: [severity]\n", "workload_labels[0]: severity is a label of Watchtower's own"},
 		"a template with an unknown field": {hook + "    template: {title: '{{ .Healine }}'}\n", "receivers[0].template.title: of a message \"verifying\": title:1:3: executing \"title\""},
-		"a template that is not closed":    {hook + "    template: {text: '{{ if .To }}'}\n", "receivers[0].template.text: text:1: unexpected EOF; `watchtower config check --render`"},
+		"a template that is not closed":    {hook + "    template: {text: '{{ if .To }}'}\n", "receivers[0].template.text: text:1: unexpected EOF; mend the template"},
 		"blocks that are none":             {"receivers: [{name: a, slack: {token_file: t, channel: C024BE91L}, template: {blocks: '[{\"type\":\"section\",\"text\":\"{{ .Headline }}\"}]'}}]\n", "receivers[0].template.blocks: of a message \"regressed\": this is no JSON list of Slack blocks"},
 		"blocks for a mail":                {hook + "    template: {blocks: '[]'}\n", "receivers[0].template.blocks: only Slack has blocks"},
 		"an empty template":                {hook + "    template: {}\n", "receivers[0].template: it has no text"},
