@@ -31,7 +31,7 @@ func guarded(until *time.Time) template.FuncMap {
 
 func late(until *time.Time) error {
 	if until != nil && time.Now().After(*until) {
-		return fmt.Errorf("the template takes longer than %s", maxTime)
+		return ended("the template takes longer than " + maxTime.String())
 	}
 	return nil
 }

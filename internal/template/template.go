@@ -94,17 +94,26 @@ func (t *Template) Render(data any, strict bool) (out string, err error) {
 	until := time.Now().Add(maxTime)
 	var b bounded
 	if err := run.Option(missing).Funcs(guarded(&until)).Execute(&b, data); err != nil {
+		var own ended
+		if errors.As(err, &own) { // where in the template is of no help
+			return "", own
+		}
 		return "", errors.New(words(err))
 	}
 	return b.String(), nil
 }
+
+// ended is why a template was not let go on.
+type ended string
+
+func (e ended) Error() string { return string(e) }
 
 // bounded takes what fits.
 type bounded struct{ bytes.Buffer }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	if b.Len()+len(p) > maxSize {
-		return 0, fmt.Errorf("the text is longer than %d bytes", maxSize)
+		return 0, ended(fmt.Sprintf("the text is longer than %d bytes", maxSize))
 	}
 	return b.Buffer.Write(p)
 }
