@@ -1,0 +1,295 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func run(c Check) []Finding { return Examine(context.Background(), "v", []Check{c}).Findings }
+
+// has looks for a finding with a status, words of its message and of its mend.
+func has(t *testing.T, found []Finding, s Status, message, mend string) {
+	t.Helper()
+	for _, f := range found {
+		if f.Status == s && strings.Contains(f.Message, message) && strings.Contains(f.Mend, mend) {
+			return
+		}
+	}
+	t.Errorf("no finding %s %q with %q in %+v", s, message, mend, found)
+}
+
+func none(t *testing.T, found []Finding, s Status) {
+	t.Helper()
+	for _, f := range found {
+		if f.Status == s {
+			t.Errorf("found %+v", f)
+		}
+	}
+}
+
+func TestTheReportHasTheWorstAndKeepsTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		check := func(name string, s Status, after time.Duration) Check {
+			return Check{name, func(context.Context) []Finding { time.Sleep(after); return []Finding{{Status: s, Message: "m\n\x1b"}} }}
+		}
+		began := time.Now()
+		r := Examine(context.Background(), "v1", []Check{
+			check("a", OK, 3*time.Second), check("b", Warning, time.Second), check("c", Skipped, 0),
+			{"d", func(context.Context) []Finding { panic("oh") }},
+			{"e", func(context.Context) []Finding { return nil }},
+			{"f", func(ctx context.Context) []Finding { <-ctx.Done(); return []Finding{failed(ctx.Err(), "wait")} }},
+		})
+		if took := time.Since(began); took != patience {
+			t.Errorf("took %s, want %s", took, patience)
+		}
+		var names []string
+		for _, f := range r.Findings {
+			names = append(names, f.Check+"="+string(f.Status))
+		}
+		if got := strings.Join(names, " "); got != "a=ok b=warning c=skipped d=failed e=ok f=failed" {
+			t.Error(got)
+		}
+		if r.Status != Failed || r.Version != "v1" || r.Findings[0].Message != "m  " {
+			t.Errorf("%+v", r)
+		}
+		has(t, r.Findings, Failed, "the check itself broke: oh", "report it")
+		text := Text(r)
+		if !strings.HasPrefix(text, "failed   d: ") || !strings.Contains(text, "2 failed, 1 warnings, 2 ok, 1 not tried") {
+			t.Error(text)
+		}
+	})
+	if r := Examine(context.Background(), "v", []Check{{"a", func(context.Context) []Finding { return []Finding{{Status: Skipped}} }}}); r.Status != OK {
+		t.Errorf("what is not tried is %s", r.Status)
+	}
+}
+
+func TestReach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(700 * time.Millisecond) // within a second
+		for _, test := range []struct {
+			name  string
+			about About
+			err   error
+			want  Status
+			words string
+		}{
+			{"a good server", About{"3.5.0", time.Now().Truncate(time.Second)}, nil, OK, "version 3.5.0"},
+			{"a server that tells nothing", About{}, nil, OK, "does not tell its version"},
+			{"a clock a little ahead", About{"1", time.Now().Add(5 * time.Second).Truncate(time.Second)}, nil, OK, "version 1"},
+			{"a clock ahead", About{"1", time.Now().Add(30 * time.Second)}, nil, Warning, "30 s ahead of"},
+			{"a clock behind", About{"1", time.Now().Add(-20 * time.Second).Truncate(time.Second)}, nil, Warning, "20 s behind"},
+			{"a clock far behind", About{"1", time.Now().Add(-10 * time.Minute).Truncate(time.Second)}, nil, Failed, "10 min behind"},
+			{"nobody", About{}, errors.New("connection refused"), Failed, "connection refused"},
+		} {
+			found := run(Reach("prometheus", ServerFunc(func(context.Context) (About, error) { return test.about, test.err }), "mend it"))
+			t.Log(test.name)
+			has(t, found, test.want, test.words, "")
+			if test.want == OK {
+				none(t, found, Warning)
+				none(t, found, Failed)
+			}
+		}
+	})
+}
+
+// store answers expressions from a table.
+type store map[string]float64
+
+func (s store) Number(_ context.Context, expr string, _ time.Time) (float64, bool, error) {
+	if _, broken := s["error"]; broken {
+		return 0, false, release.E(release.CodeUnavailable, "http://p refuses the credentials", nil)
+	}
+	v, ok := s[expr]
+	return v, ok, nil
+}
+
+func TestMeasurements(t *testing.T) {
+	now := float64(time.Now().Unix())
+	const newest, pods = "max(timestamp(up))", `count(up{pod!=""})`
+	has(t, run(Measurements("p", store{"count(up)": 12, newest: now, pods: 10}, 0)), OK, "10 of them name their pod", "")
+	has(t, run(Measurements("p", store{"error": 1}, 0)), Failed, "refuses the credentials", "credentials")
+	has(t, run(Measurements("p", store{}, 0)), Failed, "no sample of any target", "/targets")
+	has(t, run(Measurements("p", store{"count(up)": 12, newest: now - 900, pods: 1}, 0)), Failed, "newest sample is 15 min", "prometheus.lag")
+	has(t, run(Measurements("p", store{"count(up)": 12, newest: now}, 0)), Warning, "no target has a label pod", "__meta_kubernetes_pod_name")
+}
+
+type surveys map[string]release.SignalReport
+
+func (s surveys) Signals(_ context.Context, ns, name string) (release.SignalReport, error) {
+	r, ok := s[ns+"/"+name]
+	switch {
+	case !ok:
+		return r, release.E(release.CodeNotFound, "gone", nil)
+	case len(r.Notes) > 0:
+		return r, release.E(release.CodeUnavailable, "no answer", nil)
+	}
+	return r, nil
+}
+
+func TestWorkloads(t *testing.T) {
+	of := func(names ...string) func(context.Context) ([]release.Workload, error) {
+		return func(context.Context) ([]release.Workload, error) {
+			var out []release.Workload
+			for _, n := range names {
+				out = append(out, release.Workload{Namespace: "shop", Name: n})
+			}
+			return out, nil
+		}
+	}
+	s := surveys{
+		"shop/good":   {Signals: []release.SignalStatus{{Signal: release.SignalErrorRatio, Measured: true}}},
+		"shop/half":   {Signals: []release.SignalStatus{{Signal: release.SignalErrorRatio}, {Signal: release.SignalCPU, Measured: true}}},
+		"shop/blind":  {Signals: []release.SignalStatus{{Signal: release.SignalErrorRatio}}},
+		"shop/broken": {Notes: []string{"x"}},
+	}
+	found := run(Workloads("w", s, of("good", "half", "blind", "broken", "gone")))
+	has(t, found, OK, "shop/good: its requests are counted", "")
+	has(t, found, Warning, "shop/half: its requests are not counted", "watchtower signals shop/half")
+	has(t, found, Warning, "shop/blind: nothing is measured", "watchtower signals shop/blind")
+	has(t, found, Warning, "shop/broken: no answer", "")
+	if len(found) != 4 {
+		t.Errorf("%+v", found)
+	}
+	has(t, run(Workloads("w", s, of())), Skipped, "no release was seen yet", "")
+	has(t, run(Workloads("w", s, func(context.Context) ([]release.Workload, error) { return nil, errors.New("disk") })), Failed, "disk", "store")
+}
+
+// account allows all but what it names.
+type account struct {
+	refused []string
+	err     error
+}
+
+func (a account) Allowed(_ context.Context, x Access) (bool, string, error) {
+	for _, r := range a.refused {
+		if r == x.Verb+" "+x.Resource || r == x.Verb+" "+x.Resource+" "+x.Namespace {
+			return false, "RBAC says no", a.err
+		}
+	}
+	return true, "", a.err
+}
+
+func TestPermissions(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		namespaces []string
+		account    account
+		needs      []Need
+		status     Status
+		words      string
+		mend       string
+	}{
+		{"all are given", nil, account{}, Needs(true, true), OK, "all 18 that are needed", ""},
+		{"pods cannot be watched", nil, account{refused: []string{"watch pods"}}, Needs(false, false), Failed, "pods: watch (RBAC says no) is not allowed, which is needed to see the states of pods", "resources: [pods], verbs: [get, list, watch]"},
+		{"no rollback", nil, account{refused: []string{"patch deployments"}}, Needs(true, false), Failed, "deployments.apps: patch", "verbs: [patch]"},
+		{"no rollback where none is done", nil, account{refused: []string{"patch deployments"}}, Needs(false, false), OK, "", ""},
+		{"one namespace of two", []string{"shop", "pay"}, account{refused: []string{"list replicasets pay"}}, Needs(false, false), Failed, "list in pay", ""},
+		{"what all else works without", nil, account{refused: []string{"create events"}}, Needs(false, false), Warning, "no Events are written; all else works", ""},
+		{"no leases", nil, account{refused: []string{"update leases"}}, Needs(false, true), Failed, "leases.coordination.k8s.io: update", ""},
+		{"the cluster does not tell", nil, account{err: errors.New("connection refused")}, Needs(false, false), Failed, "does not tell what is allowed: connection refused", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			has(t, run(Permissions(test.account, test.namespaces, test.needs)), test.status, test.words, test.mend)
+		})
+	}
+}
+
+type receiver struct {
+	err  error
+	sent []release.Message
+}
+
+func (r *receiver) Deliver(_ context.Context, m release.Message, _ []byte) ([]byte, error) {
+	r.sent = append(r.sent, m)
+	return nil, r.err
+}
+
+func TestReceiversAreSentATestOnly(t *testing.T) {
+	test := func() release.Message { return release.Message{Test: true} }
+	r := &receiver{}
+	has(t, run(Receiver("chat", "slack", r, test)), OK, "slack took a test message", "")
+	if len(r.sent) != 1 || !r.sent[0].Test {
+		t.Errorf("sent %+v", r.sent)
+	}
+	for said, mend := range map[string]string{
+		"chat.postMessage: token_revoked":                    "make new ones",
+		"status 401 Unauthorized":                            "make new ones",
+		"chat.postMessage: is_archived":                      "/invite",
+		"chat.postMessage: channel_not_found":                "its ID is right",
+		"x509: certificate signed by unknown authority":      "connection.ca_file",
+		"proxyconnect tcp: dial tcp: connection refused":     "connection.proxy_url",
+		"dial tcp: lookup hooks.example.com: no such host":   "DNS",
+		"open /secrets/slack: no such file or directory":     "is it mounted",
+		"status 400 Bad Request: text is too long or so I'd": "docs/notifications.md",
+	} {
+		has(t, run(Receiver("chat", "slack", &receiver{err: errors.New(said)}, test)), Failed, said, mend)
+	}
+}
+
+type poster struct {
+	err  error
+	sent []release.Alert
+}
+
+func (p *poster) Post(_ context.Context, alerts []release.Alert) error {
+	p.sent = append(p.sent, alerts...)
+	return p.err
+}
+
+func TestAlertmanagerIsSentAnAlertThatIsOver(t *testing.T) {
+	p := &poster{}
+	has(t, run(Alerts("alertmanager", p, "prod")), OK, "took a test alert", "")
+	if len(p.sent) != 1 || !p.sent[0].EndsAt.Before(time.Now()) || p.sent[0].Labels["alertname"] != TestAlert {
+		t.Errorf("sent %+v", p.sent)
+	}
+	has(t, run(Alerts("alertmanager", &poster{err: errors.New("connection refused")}, "prod")), Failed, "connection refused", "alertmanager.urls")
+}
+
+type forge struct{ err error }
+
+func (f forge) FindIssue(context.Context, string, string) (string, bool, error) {
+	return "", false, f.err
+}
+
+type ping struct{ err error }
+
+func (p ping) Ping(context.Context) error { return p.err }
+
+type letters struct {
+	list []release.Action
+	err  error
+}
+
+func (l letters) DeadLetters(context.Context) ([]release.Action, error) { return l.list, l.err }
+
+func TestTheOtherParts(t *testing.T) {
+	has(t, run(Forge(forge{}, "shop/webapp")), OK, "issues of shop/webapp can be read", "")
+	has(t, run(Forge(forge{}, "")), Skipped, "forge.repository is not given", "")
+	has(t, run(Forge(forge{errors.New("404")}, "shop/webapp")), Failed, "404", "scopes")
+	has(t, run(Store(ping{})), OK, "it answers", "")
+	has(t, run(Store(ping{errors.New("disk full")})), Failed, "disk full", "docs/operations.md")
+	has(t, run(GivenUp(letters{})), OK, "none was given up", "")
+	has(t, run(GivenUp(letters{list: []release.Action{{Key: "x/message/chat", Detail: "token_revoked"}, {}}})), Warning, "2 actions were given up, the newest x/message/chat: token_revoked", "tried again")
+	has(t, run(GivenUp(letters{err: errors.New("disk")})), Failed, "disk", "")
+}
+
+func TestWhatNobodyWouldHearOf(t *testing.T) {
+	good := Setup{Alerts: true, Issues: true, Forge: true, Receivers: []string{"a"}, ExternalURL: "https://w.example.com"}
+	with := func(change func(*Setup)) []Finding { s := good; change(&s); return run(Silence(s)) }
+	has(t, run(Silence(good)), OK, "what is decided is told", "")
+	has(t, with(func(s *Setup) { s.Alerts = false }), Warning, "every policy only observes", "policy.autonomy")
+	has(t, with(func(s *Setup) { s.Receivers = nil }), Warning, "no alertmanager and no receiver", "docs/notifications.md")
+	none(t, with(func(s *Setup) { s.Receivers, s.Alertmanager = nil, true }), Warning)
+	has(t, with(func(s *Setup) { s.Forge = false }), Warning, "there is no forge", "policy.issue")
+	has(t, with(func(s *Setup) { s.ExternalURL = "http://127.0.0.1:9477" }), Warning, "only this machine reaches", "external_url")
+}
