@@ -45,6 +45,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return statusOK
 	}
+	if errors.Is(err, errNotWell) {
+		return statusError
+	}
 	if errors.Is(err, errNothingMeasured) {
 		return statusEmpty
 	}
@@ -97,7 +100,7 @@ good version back and opens the hotfix issue.`,
 	})
 	root.AddCommand(newServeCommand(), newReleasesCommand(), newExplainCommand(), newSignalsCommand(),
 		newActionsCommand(), newApproveCommand(), newRejectCommand(), newBreakerCommand(),
-		newBacktestCommand(), newPatternsCommand(), newAuditCommand(), newStoreCommand(), newConfigCommand(), newVersionCommand())
+		newBacktestCommand(), newPatternsCommand(), newAuditCommand(), newStoreCommand(), newConfigCommand(), newDoctorCommand(), newVersionCommand())
 	markUsage(root)
 	return root
 }

@@ -39,6 +39,8 @@ type Deps struct {
 	Actions Actions
 	// Tokens are who may write; without any, nobody may.
 	Tokens []Token
+	// Doctor may be nil: then there is no report.
+	Doctor Doctor
 	// Ready are the checks of /readyz by name; each returns nil once its part
 	// works. An error of type *release.Error is shown by its words, another one
 	// is only logged.

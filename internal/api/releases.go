@@ -31,7 +31,7 @@ func describe(engine *gin.Engine, d Deps) {
 	config.RejectUnknownQueryParameters = true
 	api := humagin.New(engine, config)
 
-	s := &service{d.Releases, d.Signals, d.Audit, d.Actions, d.Log}
+	s := &service{d.Releases, d.Signals, d.Audit, d.Actions, d.Doctor, d.Log}
 	huma.Register(api, huma.Operation{
 		OperationID: "list-releases", Method: http.MethodGet, Path: wire.ReleasesPath,
 		Summary:     "List releases, newest first",
@@ -46,6 +46,7 @@ func describe(engine *gin.Engine, d Deps) {
 	describeSignals(api, s)
 	describeAudit(api, s)
 	describeActions(api, s, d.Tokens)
+	describeDoctor(api, s)
 }
 
 type service struct {
@@ -53,6 +54,7 @@ type service struct {
 	signals  Signals
 	audit    Audit
 	actions  Actions
+	doctor   Doctor
 	log      *slog.Logger
 }
 

@@ -58,6 +58,7 @@ type app struct {
 	store     *store.Store
 	responder *respond.Responder
 	policies  *policies
+	examiner  *examiner
 	images    *registry.Resolver
 	lease     *kube.Lease          // nil: this replica agrees with no other
 	current   atomic.Pointer[term] // what watches the cluster now; nil before the first
@@ -117,6 +118,7 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 		return nil, err
 	}
 	a.policies = newPolicies(cfg, a.registry)
+	a.examiner = newExaminer(opt.Version, a.serverChecks(), a.registry)
 	a.openServer(a.registry)
 	return a, nil
 }
@@ -151,6 +153,7 @@ func (a *app) openServer(reg *prometheus.Registry) {
 			},
 		},
 		Actions:  a.responder,
+		Doctor:   a.examiner,
 		Tokens:   a.tokens,
 		Registry: reg,
 		Pages:    web.New(web.Deps{Releases: a.store, Breakers: a.responder.Breakers, PrometheusURL: a.cfg.Prometheus.URL, Log: a.log}),
@@ -167,6 +170,7 @@ func (a *app) openServer(reg *prometheus.Registry) {
 func (a *app) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.act(ctx) })
+	g.Go(func() error { return a.examiner.run(ctx) })
 	g.Go(func() error { return a.policies.follow(ctx, a.opt.Reload, a.opt.ConfigPath, a.log) })
 	g.Go(func() error {
 		if a.opt.Listening != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/api/wire"
+	"github.com/watchtower-verify/watchtower/internal/doctor"
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
@@ -110,6 +111,13 @@ func (c *Client) Audit(ctx context.Context, id release.ID, after int64, limit in
 	}
 	var p wire.AuditPage
 	return p, c.get(ctx, wire.AuditPath+"?"+q.Encode(), &p)
+}
+
+// Doctor returns what the server's last look at its parts found, CodeUnavailable
+// before there was one.
+func (c *Client) Doctor(ctx context.Context) (doctor.Report, error) {
+	var r doctor.Report
+	return r, c.get(ctx, wire.DoctorPath, &r)
 }
 
 func (c *Client) get(ctx context.Context, path string, into any) error {

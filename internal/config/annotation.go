@@ -144,3 +144,14 @@ func clip(s string) string {
 	}
 	return s
 }
+
+// Policies are all that can be in force by the file alone: that of every
+// workload, and with each of the overrides.
+func (c *Config) Policies() []release.Policy {
+	base := c.Policy.onto(release.DefaultPolicy())
+	out := []release.Policy{base}
+	for i := range c.Overrides {
+		out = append(out, c.Overrides[i].Policy.onto(base))
+	}
+	return out
+}

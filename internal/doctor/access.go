@@ -25,25 +25,29 @@ type Need struct {
 	Why             string // what it is needed for
 	// Without says what goes on without it, "" where nothing does.
 	Without string
+	// Namespace is the only one it is needed in; "": those that are watched.
+	Namespace string
 }
 
 // Needs are what Watchtower has to be allowed in the cluster it watches.
-// rollbacks is whether any policy may roll back, leases whether replicas choose
-// a leader.
-func Needs(rollbacks, leases bool) []Need {
+// rollbacks is whether any policy may roll back; lease is the namespace in which
+// replicas choose a leader, "" where they do not.
+func Needs(rollbacks bool, lease string) []Need {
 	watch := []string{"get", "list", "watch"}
 	out := []Need{
-		{"apps", "deployments", watch, "see rollouts", ""},
-		{"apps", "replicasets", watch, "see rollouts", ""},
-		{"", "pods", watch, "see the states of pods", ""},
-		{"", "services", watch, "know by which names callers reach a workload", "what callers measure is not counted; all else works"},
-		{"", "events", []string{"create", "get"}, "write Events", "no Events are written; all else works"},
+		{Group: "apps", Resource: "deployments", Verbs: watch, Why: "see rollouts"},
+		{Group: "apps", Resource: "replicasets", Verbs: watch, Why: "see rollouts"},
+		{Resource: "pods", Verbs: watch, Why: "see the states of pods"},
+		{Resource: "services", Verbs: watch, Why: "know by which names callers reach a workload", Without: "what callers measure is not counted; all else works"},
+		{Resource: "events", Verbs: []string{"create", "get"}, Why: "write Events", Without: "no Events are written; all else works"},
 	}
 	if rollbacks {
-		out = append(out, Need{"apps", "deployments", []string{"patch"}, "roll back", ""})
+		out = append(out, Need{Group: "apps", Resource: "deployments", Verbs: []string{"patch"}, Why: "roll back"})
 	}
-	if leases {
-		out = append(out, Need{"coordination.k8s.io", "leases", []string{"get", "create", "update"}, "choose which replica watches", ""})
+	if lease != "" {
+		out = append(out, Need{
+			Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "create", "update"}, Why: "choose which replica watches", Namespace: lease,
+		})
 	}
 	return out
 }
@@ -59,7 +63,11 @@ func Permissions(a Allower, namespaces []string, needs []Need) Check {
 		asked := 0
 		for _, n := range needs {
 			var missing []string
-			for _, ns := range namespaces {
+			in := namespaces
+			if n.Namespace != "" {
+				in = []string{n.Namespace}
+			}
+			for _, ns := range in {
 				for _, verb := range n.Verbs {
 					allowed, why, err := a.Allowed(ctx, Access{verb, n.Group, n.Resource, ns})
 					if err != nil {

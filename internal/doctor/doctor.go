@@ -114,3 +114,12 @@ func failed(err error, mend string) Finding {
 func warning(message, mend string) Finding {
 	return Finding{Status: Warning, Message: message, Mend: mend}
 }
+
+// Ranks are the worst status of each check, from 0 (OK) to 3 (Failed).
+func Ranks(r Report) map[string]int {
+	out := map[string]int{}
+	for _, f := range r.Findings {
+		out[f.Check] = max(out[f.Check], worse[f.Status])
+	}
+	return out
+}

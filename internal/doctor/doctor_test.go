@@ -189,14 +189,14 @@ func TestPermissions(t *testing.T) {
 		words      string
 		mend       string
 	}{
-		{"all are given", nil, account{}, Needs(true, true), OK, "all 18 that are needed", ""},
-		{"pods cannot be watched", nil, account{refused: []string{"watch pods"}}, Needs(false, false), Failed, "pods: watch (RBAC says no) is not allowed, which is needed to see the states of pods", "resources: [pods], verbs: [get, list, watch]"},
-		{"no rollback", nil, account{refused: []string{"patch deployments"}}, Needs(true, false), Failed, "deployments.apps: patch", "verbs: [patch]"},
-		{"no rollback where none is done", nil, account{refused: []string{"patch deployments"}}, Needs(false, false), OK, "", ""},
-		{"one namespace of two", []string{"shop", "pay"}, account{refused: []string{"list replicasets pay"}}, Needs(false, false), Failed, "list in pay", ""},
-		{"what all else works without", nil, account{refused: []string{"create events"}}, Needs(false, false), Warning, "no Events are written; all else works", ""},
-		{"no leases", nil, account{refused: []string{"update leases"}}, Needs(false, true), Failed, "leases.coordination.k8s.io: update", ""},
-		{"the cluster does not tell", nil, account{err: errors.New("connection refused")}, Needs(false, false), Failed, "does not tell what is allowed: connection refused", ""},
+		{"all are given", nil, account{}, Needs(true, "watchtower"), OK, "all 18 that are needed", ""},
+		{"pods cannot be watched", nil, account{refused: []string{"watch pods"}}, Needs(false, ""), Failed, "pods: watch (RBAC says no) is not allowed, which is needed to see the states of pods", "resources: [pods], verbs: [get, list, watch]"},
+		{"no rollback", nil, account{refused: []string{"patch deployments"}}, Needs(true, ""), Failed, "deployments.apps: patch", "verbs: [patch]"},
+		{"no rollback where none is done", nil, account{refused: []string{"patch deployments"}}, Needs(false, ""), OK, "", ""},
+		{"one namespace of two", []string{"shop", "pay"}, account{refused: []string{"list replicasets pay"}}, Needs(false, ""), Failed, "list in pay", ""},
+		{"what all else works without", nil, account{refused: []string{"create events"}}, Needs(false, ""), Warning, "no Events are written; all else works", ""},
+		{"no leases", nil, account{refused: []string{"update leases"}}, Needs(false, "watchtower"), Failed, "leases.coordination.k8s.io: update in watchtower", ""},
+		{"the cluster does not tell", nil, account{err: errors.New("connection refused")}, Needs(false, ""), Failed, "does not tell what is allowed: connection refused", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			has(t, run(Permissions(test.account, test.namespaces, test.needs)), test.status, test.words, test.mend)

@@ -119,4 +119,3 @@ func revisionOf(images []release.Image, container string) string {
 	}
 	return ""
 }
-

@@ -143,7 +143,7 @@ func next(f Facts, s release.MessageState) string {
 		}
 		return fmt.Sprintf("Look at it now. To go back by hand: kubectl -n %s rollout undo deployment/%s --to-revision=%d", w.Namespace, w.Name, f.Release.Previous.Revision)
 	case release.SaysWaiting:
-		return "Approve the rollback or reject it."
+		return fmt.Sprintf("Approve the rollback or reject it: watchtower approve %s, watchtower reject %s", f.Release.ID, f.Release.ID)
 	case release.SaysRollingBack:
 		return "Nothing yet: the old version is on its way, and this message will say whether it runs."
 	case release.SaysRestored:

@@ -15,7 +15,8 @@ const (
 	WorkloadsPath = "/api/v1/workloads"
 	SignalsSuffix = "/signals"
 	// AuditPath lists the audit of the cluster.
-	AuditPath = "/api/v1/audit"
+	AuditPath  = "/api/v1/audit"
+	DoctorPath = "/api/v1/doctor"
 	// MaxLimit is how many releases one answer may be asked for.
 	MaxLimit = 500
 )
