@@ -62,7 +62,7 @@ func (r *Responder) alert(ctx context.Context, rec store.Record) (outcome, error
 		return outcome{state: release.ActionRefused, detail: "no Alertmanager is configured"}, nil
 	}
 	if age := time.Since(rec.Verdict.UpdatedAt); age >= 0 && age < r.pace.gather {
-		return outcome{}, notYet{r.pace.gather - age}
+		return outcome{}, notYet{wait: r.pace.gather - age}
 	}
 	incident, err := r.store.IncidentOf(ctx, rec.Release.ID)
 	if err != nil {

@@ -32,7 +32,7 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 	}
 	rollback := find(actions, release.ActionKey(a.Release, release.ActionRollback))
 	if rollback != nil && rollback.State == release.ActionPending && time.Since(a.CreatedAt) < issueWaits {
-		return outcome{}, notYet{r.pace.issueLooksIn}
+		return outcome{}, notYet{wait: r.pace.issueLooksIn}
 	}
 	repo := r.repositoryOf(rec.Release)
 	url, found, err := r.deps.Forge.FindIssue(ctx, repo, release.Marker(a.Release))

@@ -149,7 +149,7 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 		return outcome{state: release.ActionDone, detail: a.Detail}, nil
 	}
 	if wait := pause(a, d, rec.Verdict.Kind, time.Now(), r.pace.gather); wait > 0 {
-		return outcome{}, notYet{wait}
+		return outcome{}, notYet{wait: wait}
 	}
 	m, err := r.newest(ctx, rec, d)
 	if err != nil {
@@ -157,6 +157,9 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 	}
 	if m.Key == "" { // it became part of an incident before anybody was told
 		return outcome{state: release.ActionVoid, detail: "told together with others that regressed at the same time"}, nil
+	}
+	if wait := r.quiet(m, d, time.Now()); wait > 0 {
+		return outcome{}, notYet{wait: wait, fresh: true}
 	}
 	ref, err := r.deliver(ctx, notifier, m, d.Ref)
 	if err != nil {
@@ -183,6 +186,17 @@ func (r *Responder) deliver(ctx context.Context, n Notifier, m release.Message, 
 		return nil, release.E(release.CodeUnavailable, "no answer within "+deliverPatience.String(), err)
 	}
 	return newRef, err
+}
+
+// quietLook is how often quiet hours are looked at again.
+const quietLook = 10 * time.Minute
+
+// quiet is how long quiet hours hold back the first that a receiver is told.
+func (r *Responder) quiet(m release.Message, d store.Delivery, now time.Time) time.Duration {
+	if r.deps.Open == nil || d.Told != "" {
+		return 0
+	}
+	return min(r.deps.Open(m, d.Sink, now).Sub(now), quietLook)
 }
 
 // pause is how long a message waits for more to tell: the first of a regression

@@ -123,3 +123,43 @@ func TestAReceiverThatIsNoLongerConfiguredIsRefusedInWords(t *testing.T) {
 		}
 	})
 }
+
+func TestQuietHoursHoldBackTheFirstWordOnly(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.process.stop()
+		w.open()
+		opens := time.Now().Add(40 * time.Minute)
+		w.process.responder.deps.Open = func(_ release.Message, receiver string, now time.Time) time.Time {
+			if receiver == "pager" && now.Before(opens) {
+				return opens
+			}
+			return now
+		}
+		w.run()
+		w.sinks["pager"].fail(release.E(release.CodeUnavailable, "away", nil))
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyApprove))
+		time.Sleep(39 * time.Minute)
+		if told := w.sinks["pager"].told(rel.ID); told != nil {
+			t.Errorf("told %v in the quiet hours", told)
+		}
+		if a := w.actions(rel.ID)["message/pager"]; time.Since(a.PendingSince) > quietLook || a.Attempts > 0 {
+			t.Errorf("patience with a receiver that is not asked runs out: %+v", a)
+		}
+		time.Sleep(5 * time.Minute) // it is away still
+		w.sinks["pager"].fail(nil)
+		time.Sleep(2 * time.Minute)
+		if told := w.sinks["pager"].told(rel.ID); len(told) == 0 || !told[0].Open() {
+			t.Fatalf("told %v once they ended", told)
+		}
+		opens = time.Now().Add(24 * time.Hour) // what follows waits no more
+		if err := w.process.responder.Closed(t.Context(), rel.ID, "the workload was deleted"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		told := w.sinks["pager"].told(rel.ID)
+		if told[len(told)-1] != release.SaysSuperseded {
+			t.Errorf("told %v", told)
+		}
+	})
+}

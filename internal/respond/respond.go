@@ -66,6 +66,9 @@ type Deps struct {
 	Notifiers map[string]Notifier
 	// Route names the receivers a message is for; nil: all there are.
 	Route func(release.Message) []string
+	// Open is from when on a receiver may be told for the first time, where there
+	// are quiet hours; nil: at any time.
+	Open func(m release.Message, receiver string, now time.Time) time.Time
 	// ExternalURL is where people reach Watchtower's pages; "" when unknown.
 	ExternalURL string
 	// Places are what messages link to.

@@ -48,7 +48,11 @@ type outcome struct {
 }
 
 // notYet is returned by an action whose time has not come.
-type notYet struct{ wait time.Duration }
+type notYet struct {
+	wait time.Duration
+	// fresh has patience begin anew: nothing was tried yet.
+	fresh bool
+}
 
 func (notYet) Error() string { return "not yet" }
 
@@ -86,7 +90,7 @@ func (r *Responder) carryOut(ctx context.Context, key string) error {
 	var wait notYet
 	switch {
 	case errors.As(err, &wait):
-		return r.later(wait.wait)
+		return r.putOff(ctx, a, wait)
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
 		return river.JobSnooze(0) // we are being stopped; the next start goes on
 	case err != nil:
@@ -99,6 +103,21 @@ func (r *Responder) carryOut(ctx context.Context, key string) error {
 		}
 	}
 	return r.settle(ctx, a, out)
+}
+
+// putOff lets an action wait for its time.
+func (r *Responder) putOff(ctx context.Context, a release.Action, wait notYet) error {
+	if wait.fresh {
+		a.PendingSince, a.Attempts = time.Now(), 0
+		err := r.record(ctx, func(_ context.Context, tx *store.Tx) error {
+			_, err := tx.UpdateAction(a)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("put off action %s: %w", a.Key, err)
+		}
+	}
+	return r.later(wait.wait)
 }
 
 // later puts a job off without an attempt being counted.
