@@ -7,6 +7,8 @@ package grafana
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -111,11 +113,9 @@ func (s *Sink) add(o Organisation) {
 		CAFile: s.cfg.CAFile, ProxyURL: s.cfg.ProxyURL, Timeout: cmp.Or(s.cfg.Timeout, defaultTimeout),
 	})
 	for _, p := range orAll(o.Places) {
-		id := strconv.FormatInt(o.ID, 10) + "/" + p.Dashboard
-		if p.Panel != 0 {
-			id += "/" + strconv.FormatInt(p.Panel, 10)
-		}
-		s.spots = append(s.spots, spot{client, id, p})
+		// A ref is short, and a dashboard's uid need not be.
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d/%s/%d", o.ID, p.Dashboard, p.Panel))
+		s.spots = append(s.spots, spot{client, hex.EncodeToString(sum[:4]), p})
 	}
 }
 

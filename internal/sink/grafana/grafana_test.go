@@ -116,6 +116,18 @@ func TestDashboardsPanelsAndOrganisations(t *testing.T) {
 	}
 }
 
+func TestWhatIsRememberedOfTheMostPlacesIsShort(t *testing.T) {
+	w := newWorld(t, sinktest.Settings{})
+	for i := range maxPlaces {
+		uid := fmt.Sprintf("%040d", i)
+		w.grafana.Dashboard(uid, 1)
+		w.cfg.Places = append(w.cfg.Places, Place{Dashboard: uid, Panel: 123456})
+	}
+	if ref := w.deliver(t, nil, sinktest.Regressed("abc")); len(ref) > 1024 {
+		t.Errorf("%d bytes: %s", len(ref), ref)
+	}
+}
+
 func TestOnePlaceThatFailsKeepsNoOtherBack(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
 	w.cfg.Places = []Place{{Dashboard: "nosuch"}, {Dashboard: "shop"}}

@@ -2,13 +2,12 @@ package grafana
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
 	"html"
 	"net/url"
 	"strings"
 	"time"
-
-	"crypto/sha256"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/sink/plain"

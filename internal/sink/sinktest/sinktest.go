@@ -156,6 +156,9 @@ func Then(m release.Message, s release.MessageState, headline string) release.Me
 	return m
 }
 
+// maxRef bounds in bytes what is remembered of a message.
+const maxRef = 1024
+
 func deliver(t *testing.T, w World, ref []byte, m release.Message) []byte {
 	t.Helper()
 	s := w.Start()
@@ -163,6 +166,9 @@ func deliver(t *testing.T, w World, ref []byte, m release.Message) []byte {
 	ref, err := s.Deliver(t.Context(), m, ref)
 	if err != nil {
 		t.Fatalf("%s was not delivered: %v", m.State, err)
+	}
+	if len(ref) > maxRef {
+		t.Errorf("%d bytes are to be remembered", len(ref))
 	}
 	return ref
 }
