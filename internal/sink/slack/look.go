@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strconv"
 
 	api "github.com/slack-go/slack"
@@ -55,7 +56,7 @@ func (s *Sink) blocks(m release.Message) ([]api.Block, error) {
 		if err := json.Unmarshal([]byte(m.Own.Blocks), &own); err != nil {
 			return nil, release.E(release.CodeInvalid, "slack receiver "+s.cfg.Name+": the template of blocks makes no JSON array of blocks", err)
 		}
-		return append(own.BlockSet[:min(len(own.BlockSet), maxBlocks-1)], buttons(m)...), nil
+		return append(own.BlockSet[:min(len(own.BlockSet), maxBlocks-1)], s.buttons(m)...), nil
 	}
 	out := []api.Block{api.NewHeaderBlock(words(plain.Cut(cmp.Or(signs[m.State], "•")+" "+plain.Headline(m), maxHeader)))}
 	if m.Own.Title != "" {
@@ -71,7 +72,7 @@ func (s *Sink) blocks(m release.Message) ([]api.Block, error) {
 	if l := links(m); l != nil {
 		out = append(out, l)
 	}
-	return append(out, buttons(m)...), nil
+	return append(out, s.buttons(m)...), nil
 }
 
 func words(text string) *api.TextBlockObject {
@@ -155,14 +156,14 @@ var offers = map[release.Offer]struct {
 	release.OfferSnooze:    {"Snooze", "Nothing more is said of this release for a while.", api.StyleDefault},
 }
 
-func buttons(m release.Message) []api.Block {
+func (s *Sink) buttons(m release.Message) []api.Block {
 	if m.Test || m.Release == "" {
 		return nil
 	}
 	var out []api.BlockElement
 	for _, o := range m.Offers {
 		look, ok := offers[o]
-		if !ok {
+		if !ok || !slices.Contains(s.cfg.Buttons, o) {
 			continue
 		}
 		b := api.NewButtonBlockElement(actionPrefix+string(o), string(m.Release)+"."+strconv.Itoa(m.Sequence), words(look.label))

@@ -39,6 +39,9 @@ type Config struct {
 	URL string
 	// Curves has the curve of what got worse uploaded into the thread.
 	Curves bool
+	// Buttons are the offers that get a button: those that somebody decides who
+	// takes the clicks.
+	Buttons []release.Offer
 	// Digest has releases that need nobody told of in one message per day.
 	Digest   bool
 	CAFile   string

@@ -40,7 +40,8 @@ func newWorld(t *testing.T, s sinktest.Settings) *world {
 	log, lines := sinktest.Log()
 	w := &world{t: t, slack: server, place: place, file: sinktest.File(t, token+"\n"), log: lines}
 	w.cfg = Config{
-		Name: "deploys", TokenFile: w.file, Channel: channel, URL: place.URL + "/api", Curves: true,
+		Buttons: []release.Offer{release.OfferApprove, release.OfferReject, release.OfferRollBack, release.OfferFreeze, release.OfferMarkWrong, release.OfferSnooze},
+		Name:    "deploys", TokenFile: w.file, Channel: channel, URL: place.URL + "/api", Curves: true,
 		CAFile: place.CAFile, ProxyURL: place.ProxyURL, Timeout: place.Timeout, Log: log,
 	}
 	return w
@@ -126,6 +127,17 @@ func TestTheParentIsChangedInPlaceAndTheThreadTellsTheStory(t *testing.T) {
 	}
 	if len(told) != 2 || !strings.Contains(told[0], "goes back") || !strings.Contains(told[1], "runs 1.4.0 again") {
 		t.Errorf("the thread says %q", told)
+	}
+}
+
+func TestOnlyWhatSomebodyDecidesHasAButton(t *testing.T) {
+	w := newWorld(t, sinktest.Settings{})
+	w.cfg.Buttons = []release.Offer{release.OfferReject}
+	m := sinktest.Regressed("abc")
+	m.Offers = []release.Offer{release.OfferApprove, release.OfferReject}
+	w.deliver(nil, m)
+	if b := w.parent().Buttons(); len(b) != 1 || b[0].ActionID != actionPrefix+"reject" {
+		t.Errorf("got %+v", b)
 	}
 }
 
