@@ -3,11 +3,13 @@ package config
 import (
 	"errors"
 	"fmt"
+	"html"
 	"net"
 	"net/mail"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +80,7 @@ func (k *checker) file(at, name, holds string) {
 var slackChannel = regexp.MustCompile(`^[CGD][A-Z0-9]{2,20}$`)
 
 func (k *checker) slack(at string, s *Slack) {
+	k.slackButtons(at, s)
 	k.file(at+".token_file", s.TokenFile, "the bot token")
 	k.url(at+".url", s.URL)
 	switch {
@@ -85,6 +88,34 @@ func (k *checker) slack(at string, s *Slack) {
 		k.at(at+".channel", "the channel is missing: add its ID, such as C024BE91L")
 	case !slackChannel.MatchString(s.Channel):
 		k.at(at+".channel", "%q is no ID of a channel: it stands at the foot of the channel's details in Slack and looks like C024BE91L; a name can change, and then nobody is told", s.Channel)
+	}
+}
+
+var slackUser = regexp.MustCompile(`^[UW][A-Z0-9]{2,20}$`)
+
+// slackButtons checks who may press buttons, and how they are heard of.
+func (k *checker) slackButtons(at string, s *Slack) {
+	listens := s.AppTokenFile != "" || s.SigningSecretFile != ""
+	if len(s.Users) > 0 && !listens {
+		k.at(at+".users", "nobody hears of their clicks: add app_token_file (Socket Mode) or signing_secret_file (HTTP)")
+	}
+	if listens && len(s.Users) == 0 {
+		k.at(at, "nobody may press a button: add users, or remove app_token_file and signing_secret_file")
+	}
+	seen := map[string]bool{}
+	for i, u := range s.Users {
+		at := fmt.Sprintf("%s.users[%d]", at, i)
+		switch {
+		case !slackUser.MatchString(u.ID):
+			k.at(at+".id", "%q is no ID of a user: it stands in the user's profile in Slack, below the three dots, and looks like U024BE7LH", u.ID)
+		case seen[u.ID]:
+			k.at(at+".id", "%s is there twice", u.ID)
+		case u.Name == "":
+			k.at(at+".name", "the name is missing: the audit shows it")
+		case !slices.Contains([]string{"view", "approve", "admin"}, u.Role):
+			k.at(at+".role", "%q is no role: use view, approve or admin", u.Role)
+		}
+		seen[u.ID] = true
 	}
 }
 
@@ -103,6 +134,7 @@ func (k *checker) grafana(at string, g *Grafana) {
 }
 
 func (k *checker) webhook(at string, w *Webhook) {
+	k.file(at+".secret_file", w.SecretFile, "the key of the signature")
 	if w.URL == "" {
 		k.at(at+".url", "the URL is missing: add url: https://host/path")
 		return
@@ -176,8 +208,11 @@ func (k *checker) templates() {
 
 // escape makes a text say what it says in the receiver's markup; nil: as it is.
 func (r *Receiver) escape() func(string) string {
-	if r.Slack != nil {
+	switch {
+	case r.Slack != nil:
 		return template.SlackEscape
+	case r.Grafana != nil, r.Email != nil && r.Template != nil && strings.HasPrefix(strings.TrimSpace(r.Template.Text), "<"):
+		return html.EscapeString
 	}
 	return nil
 }

@@ -36,6 +36,8 @@ type PagerDuty struct {
 	Changes bool `yaml:"changes"`
 	// Acknowledge the incident while the last good version is put back.
 	AcknowledgeRollback bool `yaml:"acknowledge_rollback"`
+	// File that holds the secret of a webhook subscription (v3) to /hooks/pagerduty/NAME, by which PagerDuty tells who acknowledged. Empty: it is not asked for.
+	WebhookSecretFile string `yaml:"webhook_secret_file"`
 	// How the service is reached.
 	Connection Connection `yaml:"connection"`
 }
@@ -48,8 +50,28 @@ type Slack struct {
 	Channel string `yaml:"channel" jsonschema:"required"`
 	// Base URL of the Web API. Empty: Slack's own.
 	URL string `yaml:"url"`
+	// Show the curve of what got worse in the thread. The app needs the scope files:write.
+	Curves bool `yaml:"curves"`
+	// Write releases that need nobody into one message per day, rather than each into its own.
+	Digest bool `yaml:"digest"`
+	// File that holds the app-level token (xapp-…): buttons are taken in Socket Mode.
+	AppTokenFile string `yaml:"app_token_file"`
+	// File that holds the signing secret: buttons are taken at /hooks/slack/NAME.
+	SigningSecretFile string `yaml:"signing_secret_file"`
+	// Who may press buttons.
+	Users []SlackUser `yaml:"users"`
 	// How the service is reached.
 	Connection Connection `yaml:"connection"`
+}
+
+// SlackUser is a person who may press buttons.
+type SlackUser struct {
+	// ID of the user in Slack, such as U024BE7LH.
+	ID string `yaml:"id" jsonschema:"required"`
+	// Name that the audit shows.
+	Name string `yaml:"name" jsonschema:"required"`
+	// What the person may do: view, approve or admin.
+	Role string `yaml:"role" jsonschema:"required,enum=view,enum=approve,enum=admin"`
 }
 
 // Grafana says where annotations are written.
@@ -73,7 +95,7 @@ type Webhook struct {
 	// URL that each message is posted to.
 	URL string `yaml:"url" jsonschema:"required"`
 	// File that holds the key of the signature (HMAC-SHA256).
-	SecretFile string `yaml:"secret_file"`
+	SecretFile string `yaml:"secret_file" jsonschema:"required"`
 	// How the service is reached.
 	Connection Connection `yaml:"connection"`
 }
@@ -229,10 +251,10 @@ func (r *Receiver) connection() *Connection {
 func (r *Receiver) files() []*string {
 	var out []*string
 	if r.PagerDuty != nil {
-		out = append(out, &r.PagerDuty.RoutingKeyFile)
+		out = append(out, &r.PagerDuty.RoutingKeyFile, &r.PagerDuty.WebhookSecretFile)
 	}
 	if r.Slack != nil {
-		out = append(out, &r.Slack.TokenFile)
+		out = append(out, &r.Slack.TokenFile, &r.Slack.AppTokenFile, &r.Slack.SigningSecretFile)
 	}
 	if r.Grafana != nil {
 		out = append(out, &r.Grafana.TokenFile)

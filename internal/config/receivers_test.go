@@ -78,7 +78,7 @@ func TestReceiversAndRoutesAreRead(t *testing.T) {
 }
 
 func TestWithoutARouteEveryReceiverIsToldWhatMatters(t *testing.T) {
-	c := mustParse(t, least+"receivers:\n  - name: a\n    webhook: {url: https://h/x}\n  - name: b\n    webhook: {url: https://h/y}\n")
+	c := mustParse(t, least+"receivers:\n  - name: a\n    webhook: {url: https://h/x, secret_file: key}\n  - name: b\n    webhook: {url: https://h/y, secret_file: key}\n")
 	tree, err := c.Tree()
 	if err != nil {
 		t.Fatal(err)
@@ -89,15 +89,15 @@ func TestWithoutARouteEveryReceiverIsToldWhatMatters(t *testing.T) {
 }
 
 func TestFaultsOfReceiversAndRoutes(t *testing.T) {
-	const hook = "receivers:\n  - name: a\n    webhook: {url: https://h/x}\n"
+	const hook = "receivers:\n  - name: a\n    webhook: {url: https://h/x, secret_file: key}\n"
 	for name, test := range map[string]struct {
 		text string
 		want string
 	}{
 		"a receiver that is nothing":       {"receivers: [{name: a}]\n", "receivers[0]: it says nowhere whom to tell"},
-		"a receiver of two kinds":          {"receivers: [{name: a, webhook: {url: https://h}, grafana: {url: https://g, token_file: t}}]\n", "receivers[0]: it is grafana and webhook at once"},
-		"a name given twice":               {hook + "  - name: a\n    webhook: {url: https://h/y}\n", "receivers[1].name: a is the name of an earlier receiver too"},
-		"a kind nobody knows":              {"receivers: [{name: a, webhok: {}, webhook: {url: https://h/x}}]\n", "receivers[0].webhok is no known key: did you mean webhook?"},
+		"a receiver of two kinds":          {"receivers: [{name: a, webhook: {url: https://h, secret_file: key}, grafana: {url: https://g, token_file: t}}]\n", "receivers[0]: it is grafana and webhook at once"},
+		"a name given twice":               {hook + "  - name: a\n    webhook: {url: https://h/y, secret_file: key}\n", "receivers[1].name: a is the name of an earlier receiver too"},
+		"a kind nobody knows":              {"receivers: [{name: a, webhok: {}, webhook: {url: https://h/x, secret_file: key}}]\n", "receivers[0].webhok is no known key: did you mean webhook?"},
 		"no routing key":                   {"receivers: [{name: a, pagerduty: {}}]\n", "receivers[0].pagerduty.routing_key_file: the file that holds the integration key"},
 		"a channel by its name":            {"receivers: [{name: a, slack: {token_file: t, channel: \"#shop\"}}]\n", "receivers[0].slack.channel: \"#shop\" is no ID of a channel"},
 		"a token where its file belongs":   {"receivers: [{name: a, slack: {token: xoxb-1, channel: C024BE91L, token_file: t}}]\n", "receivers[0].slack.token is no known key"},
@@ -109,7 +109,7 @@ func TestFaultsOfReceiversAndRoutes(t *testing.T) {
 		"a user without a password":        {"receivers: [{name: a, email: {server: \"h:25\", from: a@b.c, to: [b@c.d], user: x}}]\n", "receivers[0].email: user and password_file belong together"},
 		"a route to nobody":                {"route: {receivers: [a]}\n", "route: there are no receivers to route to"},
 		"a receiver that is misspelt":      {hook + "route: {receivers: [a], routes: [{matchers: ['team=\"x\"'], receivers: [b]}]}\n", "route.routes[0].receivers[0]: no receiver has the name \"b\""},
-		"a receiver nobody names":          {hook + "  - name: silent\n    webhook: {url: https://h/y}\nroute: {receivers: [a]}\n", "receivers[1].name: no route names silent, so that it would never be told anything"},
+		"a receiver nobody names":          {hook + "  - name: silent\n    webhook: {url: https://h/y, secret_file: key}\nroute: {receivers: [a]}\n", "receivers[1].name: no route names silent, so that it would never be told anything"},
 		"a label nobody carries":           {hook + "route: {receivers: [a], routes: [{matchers: ['namespce=\"x\"']}]}\n", "route.routes[0].matchers[0]: no message has a label namespce: did you mean namespace?"},
 		"a severity there is not":          {hook + "route: {receivers: [a], routes: [{matchers: [severity=crit]}]}\n", "severity=\"crit\" matches no severity: known are critical, error, warning, info"},
 		"no matcher":                       {hook + "route: {receivers: [a], routes: [{matchers: ['team~x']}]}\n", "route.routes[0].matchers[0]: this is no matcher"},
@@ -149,7 +149,7 @@ func TestTemplatesMayBeInFilesOfTheirOwn(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "own.tmpl"), []byte(`{{ define "who" }}{{ .CommonLabels.workload }}{{ end }}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text := least + "templates: ['*.tmpl']\nreceivers:\n  - name: a\n    webhook: {url: https://h/x}\n    template: {title: '{{ template \"who\" . }}!'}\n"
+	text := least + "templates: ['*.tmpl']\nreceivers:\n  - name: a\n    webhook: {url: https://h/x, secret_file: key}\n    template: {title: '{{ template \"who\" . }}!'}\n"
 	c, err := Parse(filepath.Join(dir, "w.yaml"), []byte(text))
 	if err != nil {
 		t.Fatal(err)

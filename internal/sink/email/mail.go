@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"html"
 	"html/template"
 	stdmail "net/mail"
 	"net/url"
@@ -30,7 +31,13 @@ func (s *Sink) mail(m release.Message, to []*stdmail.Address) (*mail.Msg, error)
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(s.from)
 	msg.ToMailAddress(to...)
-	msg.Subject(plain.Cut(release.OneLine(plain.Title(m), maxSubject), maxSubject))
+	own := plain.Cut(m.Own.Text, maxOwn)
+	asHTML := strings.HasPrefix(strings.TrimSpace(own), "<")
+	title := plain.Title(m)
+	if asHTML { // its names were escaped with those of the text
+		title = html.UnescapeString(title)
+	}
+	msg.Subject(release.OneLine(title, maxSubject))
 	msg.SetDateWithValue(m.At)
 	msg.SetMessageIDWithValue(s.id(m.Key, strconv.Itoa(m.Sequence)))
 	root := "<" + s.id(m.Key, "0") + ">"
@@ -44,10 +51,9 @@ func (s *Sink) mail(m release.Message, to []*stdmail.Address) (*mail.Msg, error)
 	if err := pageTemplate.Execute(&page, view); err != nil {
 		return nil, fmt.Errorf("write the mail: %w", err)
 	}
-	own := plain.Cut(m.Own.Text, maxOwn)
 	switch {
 	case m.Test || own == "":
-	case strings.HasPrefix(strings.TrimSpace(own), "<"):
+	case asHTML:
 		page.Reset()
 		page.WriteString(own)
 	default:
