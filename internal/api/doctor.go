@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -25,12 +26,27 @@ func describeDoctor(api huma.API, s *service) {
 	}, s.report)
 }
 
-type doctorOutput struct{ Body doctor.Report }
+type doctorOutput struct{ Body doctorBody }
+
+// doctorBody is a doctor.Report under names that are nothing else's in the
+// description of the API.
+type doctorBody struct {
+	At       time.Time       `json:"at"`
+	Version  string          `json:"version"`
+	Status   doctor.Status   `json:"status" enum:"ok,warning,failed" doc:"The worst of the findings."`
+	Findings []doctorFinding `json:"findings" nullable:"false"`
+}
+
+type doctorFinding doctor.Finding
 
 func (s *service) report(context.Context, *struct{}) (*doctorOutput, error) {
 	if s.doctor != nil {
 		if r, ok := s.doctor.Report(); ok {
-			return &doctorOutput{r}, nil
+			body := doctorBody{At: r.At, Version: r.Version, Status: r.Status, Findings: []doctorFinding{}}
+			for _, f := range r.Findings {
+				body.Findings = append(body.Findings, doctorFinding(f))
+			}
+			return &doctorOutput{body}, nil
 		}
 	}
 	return nil, huma.NewError(http.StatusServiceUnavailable, "this server has not looked at its parts yet: try again in half a minute")

@@ -117,6 +117,20 @@ func (k *checker) url(path, text string) {
 	}
 }
 
+// servicePort is the port of a Service, by its name or number.
+var servicePort = regexp.MustCompile(`^https?://[a-z0-9-]+\.[a-z0-9-]+:[a-z0-9-]+(/[A-Za-z0-9._/-]*)?$`)
+
+// withoutWay is the URL of an Alertmanager without how its instances are found
+// by DNS.
+func withoutWay(u string) string {
+	for _, way := range []string{"dns+", "dnssrv+"} {
+		if rest, ok := strings.CutPrefix(u, way); ok {
+			return rest
+		}
+	}
+	return u
+}
+
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
@@ -185,7 +199,11 @@ func (k *checker) alertmanager() {
 	}
 	for i, u := range a.URLs {
 		at := fmt.Sprintf("alertmanager.urls[%d]", i)
-		if err := checkURL(u); err != nil {
+		if rest, ok := strings.CutPrefix(u, "kubernetes+"); ok {
+			if !servicePort.MatchString(rest) {
+				k.at(at, "%q is no port of a Service: write kubernetes+http://service.namespace:port, with the port's name or number", u)
+			}
+		} else if err := checkURL(withoutWay(u)); err != nil {
 			k.at(at, "%s", err)
 		} else if slices.Contains(a.URLs[:i], u) {
 			k.at(at, "%s is named twice: keep one", u)

@@ -127,9 +127,22 @@ func (k *checker) grafana(at string, g *Grafana) {
 	}
 	k.file(at+".token_file", g.TokenFile, "the token of a service account")
 	k.within(at+".organisation", g.Organisation, 0, 1<<30)
-	k.within(at+".panel", g.Panel, 0, 1<<30)
-	if g.Panel != 0 && g.Dashboard == "" {
-		k.at(at+".panel", "a panel is one of a dashboard: name it by dashboard, or remove panel")
+	k.grafanaPlaces(at, g.Places)
+	for i, o := range g.Others {
+		other := fmt.Sprintf("%s.others[%d]", at, i)
+		k.within(other+".organisation", o.Organisation, 1, 1<<30)
+		k.file(other+".token_file", o.TokenFile, "the token of a service account")
+		k.grafanaPlaces(other, o.Places)
+	}
+}
+
+func (k *checker) grafanaPlaces(at string, list []GrafanaPlace) {
+	for i, p := range list {
+		one := fmt.Sprintf("%s.places[%d]", at, i)
+		if p.Dashboard == "" {
+			k.at(one+".dashboard", "the UID of the dashboard is missing: it stands in the dashboard's address after /d/")
+		}
+		k.within(one+".panel", p.Panel, 0, 1<<30)
 	}
 }
 
@@ -145,6 +158,17 @@ func (k *checker) webhook(at string, w *Webhook) {
 		return
 	}
 	k.url(at+".url", base)
+	for name, value := range w.Headers {
+		in := join(at+".headers", name)
+		switch {
+		case !headerName.MatchString(name):
+			k.at(in, "this is no name of an HTTP header")
+		case secretName.MatchString(name):
+			k.at(in, "a header that holds a secret does not belong into this file: use bearer_token_file")
+		case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+			k.at(in, "the value holds a control character")
+		}
+	}
 }
 
 func (k *checker) email(at string, e *Email) {
@@ -161,6 +185,9 @@ func (k *checker) email(at string, e *Email) {
 		if _, err := mail.ParseAddress(to); err != nil {
 			k.at(fmt.Sprintf("%s.to[%d]", at, i), "%q is no address", to)
 		}
+	}
+	if e.Connection.ProxyURL != "" {
+		k.at(at+".connection.proxy_url", "mail goes through no proxy: remove it")
 	}
 	if (e.User == "") != (e.PasswordFile == "") {
 		k.at(at, "user and password_file belong together: give both or none")

@@ -77,10 +77,12 @@ type Basic struct {
 
 // Alertmanager says where alerts go.
 type Alertmanager struct {
-	// Base URL of every instance of the Alertmanager cluster, without /api/v2. Each gets every alert.
+	// Base URL of every instance of the Alertmanager cluster, without /api/v2. Each gets every alert. With dns+ before it a URL stands for each address of its host, with dnssrv+ for each SRV record, with kubernetes+ for each ready endpoint of a Service: kubernetes+http://alertmanager.monitoring:web.
 	URLs []string `yaml:"urls" jsonschema:"required,minItems=1"`
 	// File that holds a bearer token.
 	BearerTokenFile string `yaml:"bearer_token_file"`
+	// Tell receivers nothing, at first, of a release whose labels a silence there matches.
+	Silences bool `yaml:"silences"`
 	// How long one instance may take to accept an alert.
 	Timeout time.Duration `yaml:"timeout"`
 }

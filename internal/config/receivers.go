@@ -82,12 +82,30 @@ type Grafana struct {
 	TokenFile string `yaml:"token_file" jsonschema:"required"`
 	// Organisation. 0: that of the service account.
 	Organisation int `yaml:"organisation"`
-	// UID of the dashboard that shows the annotations. Empty: all of the organisation.
-	Dashboard string `yaml:"dashboard"`
-	// Panel of the dashboard. 0: all of it.
-	Panel int `yaml:"panel"`
+	// Dashboards that show the annotations. Empty: all of the organisation may, by the tags.
+	Places []GrafanaPlace `yaml:"places"`
+	// Further organisations, each with a token of its own.
+	Others []GrafanaOrganisation `yaml:"others"`
 	// How the service is reached.
 	Connection Connection `yaml:"connection"`
+}
+
+// GrafanaPlace is a dashboard, or one of its panels.
+type GrafanaPlace struct {
+	// UID of the dashboard.
+	Dashboard string `yaml:"dashboard" jsonschema:"required"`
+	// Panel of the dashboard. 0: all of it.
+	Panel int `yaml:"panel"`
+}
+
+// GrafanaOrganisation is a further organisation.
+type GrafanaOrganisation struct {
+	// ID of the organisation.
+	Organisation int `yaml:"organisation" jsonschema:"required"`
+	// File that holds the token of a service account there.
+	TokenFile string `yaml:"token_file" jsonschema:"required"`
+	// Dashboards that show the annotations. Empty: all of the organisation may, by the tags.
+	Places []GrafanaPlace `yaml:"places"`
 }
 
 // Webhook says which URL gets CloudEvents.
@@ -96,6 +114,12 @@ type Webhook struct {
 	URL string `yaml:"url" jsonschema:"required"`
 	// File that holds the key of the signature (HMAC-SHA256).
 	SecretFile string `yaml:"secret_file" jsonschema:"required"`
+	// File that holds a second key, while the first is being changed: each request is signed with both.
+	NextSecretFile string `yaml:"next_secret_file"`
+	// File that holds a bearer token. Empty: none is sent.
+	BearerTokenFile string `yaml:"bearer_token_file"`
+	// Further headers of each request. No secrets.
+	Headers map[string]string `yaml:"headers"`
 	// How the service is reached.
 	Connection Connection `yaml:"connection"`
 }
@@ -258,9 +282,12 @@ func (r *Receiver) files() []*string {
 	}
 	if r.Grafana != nil {
 		out = append(out, &r.Grafana.TokenFile)
+		for i := range r.Grafana.Others {
+			out = append(out, &r.Grafana.Others[i].TokenFile)
+		}
 	}
 	if r.Webhook != nil {
-		out = append(out, &r.Webhook.SecretFile)
+		out = append(out, &r.Webhook.SecretFile, &r.Webhook.NextSecretFile, &r.Webhook.BearerTokenFile)
 	}
 	if r.Email != nil {
 		out = append(out, &r.Email.PasswordFile)

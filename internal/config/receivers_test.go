@@ -22,7 +22,7 @@ receivers:
     template:
       title: '{{ .Headline }} ({{ .CommonLabels.team }}, {{ .CommonLabels.app_kubernetes_io_part_of }})'
   - name: boards
-    grafana: {url: https://grafana.example.com, token_file: /run/grafana, dashboard: abc, panel: 2}
+    grafana: {url: https://grafana.example.com, token_file: /run/grafana, places: [{dashboard: abc, panel: 2}]}
   - name: hook
     webhook: {url: "https://hooks.example.com/in?site=eu", secret_file: secrets/hook}
   - name: mail
@@ -101,9 +101,16 @@ func TestFaultsOfReceiversAndRoutes(t *testing.T) {
 		"no routing key":                   {"receivers: [{name: a, pagerduty: {}}]\n", "receivers[0].pagerduty.routing_key_file: the file that holds the integration key"},
 		"a channel by its name":            {"receivers: [{name: a, slack: {token_file: t, channel: \"#shop\"}}]\n", "receivers[0].slack.channel: \"#shop\" is no ID of a channel"},
 		"a token where its file belongs":   {"receivers: [{name: a, slack: {token: xoxb-1, channel: C024BE91L, token_file: t}}]\n", "receivers[0].slack.token is no known key"},
-		"a secret in a URL":                {"receivers: [{name: a, webhook: {url: \"https://h/x?token=abc\"}}]\n", "receivers[0].webhook.url: the URL carries a secret"},
-		"a password in a URL":              {"receivers: [{name: a, webhook: {url: \"https://me:pw@h/x\"}}]\n", "receivers[0].webhook.url: the URL carries a user or password"},
-		"a panel of no dashboard":          {"receivers: [{name: a, grafana: {url: https://g, token_file: t, panel: 3}}]\n", "receivers[0].grafana.panel: a panel is one of a dashboard"},
+		"buttons nobody may press":         {"receivers: [{name: a, slack: {token_file: t, channel: C024BE91L, app_token_file: x}}]\n", "nobody may press a button"},
+		"people without buttons":           {"receivers: [{name: a, slack: {token_file: t, channel: C024BE91L, users: [{id: U024BE7LH, name: Ann, role: admin}]}}]\n", "nobody hears of their clicks"},
+		"a role there is not":              {"receivers: [{name: a, slack: {token_file: t, channel: C024BE91L, app_token_file: x, users: [{id: U024BE7LH, name: Ann, role: aprove}]}}]\n", "receivers[0].slack.users[0].role: \"aprove\" is no role"},
+		"a webhook without a secret":       {"receivers: [{name: a, webhook: {url: https://h/x}}]\n", "receivers[0].webhook.secret_file: the file that holds the key"},
+		"a secret in a header":             {"receivers: [{name: a, webhook: {url: https://h/x, secret_file: s, headers: {X-Token: abc}}}]\n", "receivers[0].webhook.headers.X-Token: a header that holds a secret"},
+		"mail through a proxy":             {"receivers: [{name: a, email: {server: \"h:25\", from: a@b.c, to: [b@c.d], connection: {proxy_url: http://p}}}]\n", "receivers[0].email.connection.proxy_url: mail goes through no proxy"},
+		"an Alertmanager of a Service":     {"alertmanager: {urls: ['kubernetes+http://alertmanager:web']}\n", "alertmanager.urls[0]: \"kubernetes+http://alertmanager:web\" is no port of a Service"},
+		"a secret in a URL":                {"receivers: [{name: a, webhook: {url: \"https://h/x?token=abc\", secret_file: s}}]\n", "receivers[0].webhook.url: the URL carries a secret"},
+		"a password in a URL":              {"receivers: [{name: a, webhook: {url: \"https://me:pw@h/x\", secret_file: s}}]\n", "receivers[0].webhook.url: the URL carries a user or password"},
+		"a panel of no dashboard":          {"receivers: [{name: a, grafana: {url: https://g, token_file: t, places: [{panel: 3}]}}]\n", "receivers[0].grafana.places[0].dashboard: the UID of the dashboard is missing"},
 		"no address":                       {"receivers: [{name: a, email: {server: \"h:25\", from: me, to: [b@c.d]}}]\n", "receivers[0].email.from: \"me\" is no address"},
 		"a server without a port":          {"receivers: [{name: a, email: {server: h, from: a@b.c, to: [b@c.d]}}]\n", "receivers[0].email.server: \"h\" is no server"},
 		"a user without a password":        {"receivers: [{name: a, email: {server: \"h:25\", from: a@b.c, to: [b@c.d], user: x}}]\n", "receivers[0].email: user and password_file belong together"},
