@@ -17,6 +17,7 @@ import (
 
 	"github.com/watchtower-verify/watchtower/internal/api"
 	"github.com/watchtower-verify/watchtower/internal/api/apitest"
+	"github.com/watchtower-verify/watchtower/internal/doctor"
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
@@ -68,7 +69,7 @@ func newAPI(m *apitest.Memory) http.Handler { return newAPIOver(m, apitest.Sampl
 
 func newAPIOver(m *apitest.Memory, signals api.Signals) http.Handler {
 	return api.New(api.Deps{
-		Releases: m, Signals: signals, Actions: &apitest.Desk{Entries: m}, Tokens: tokenFiles(), Registry: prometheus.NewRegistry(), Pages: http.NotFoundHandler(),
+		Releases: m, Signals: signals, Actions: &apitest.Desk{Entries: m}, Doctor: sickbed{}, Tokens: tokenFiles(), Registry: prometheus.NewRegistry(), Pages: http.NotFoundHandler(),
 		Version: version, Log: slog.New(slog.DiscardHandler),
 	})
 }
@@ -143,4 +144,17 @@ func (a auditTrail) AuditAfter(_ context.Context, after int64, limit int) ([]rel
 func (a auditTrail) AuditMarks(context.Context) (head, base release.AuditMark, err error) {
 	last := a.rows[len(a.rows)-1]
 	return release.AuditMark{ID: last.ID, Hash: last.Hash}, base, nil
+}
+
+// sickbed is the doctor of the scripts' server.
+type sickbed struct{}
+
+func (sickbed) Report() (doctor.Report, bool) {
+	return doctor.Report{
+		At: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC), Version: "v1", Status: doctor.Failed,
+		Findings: []doctor.Finding{
+			{Check: "store", Status: doctor.OK, Message: "it answers"},
+			{Check: "prometheus", Status: doctor.Failed, Message: "no answer", Mend: "See prometheus.url."},
+		},
+	}, true
 }
