@@ -89,8 +89,8 @@ type Incident struct {
 	RoutingKey string  `json:"service"` // the name of its key, not the key
 	DedupKey   string  `json:"dedup_key"`
 	Status     string  `json:"status"` // triggered, acknowledged, resolved
-	Last       Event   `json:"last"`   // that triggered it last
-	Events     []Event `json:"-"`
+	Last       Event   `json:"-"`      // that triggered it last
+	Events     []Event `json:"events"`
 }
 
 // Server is a PagerDuty.
