@@ -99,6 +99,7 @@ func Run(t *testing.T, s Subject) {
 		"an untrusted certificate names the way out":     untrusted,
 		"a trusted authority is enough":                  trusted,
 		"a proxy that is away names the way out":         proxy,
+		"any message is taken":                           everything,
 		"a message of any length is taken, with a link":  long,
 		"every state is taken":                           states,
 		"hostile text is text":                           hostile,

@@ -161,9 +161,9 @@ func (s *Sink) buttons(m release.Message) []api.Block {
 		return nil
 	}
 	var out []api.BlockElement
-	for _, o := range m.Offers {
+	for i, o := range m.Offers {
 		look, ok := offers[o]
-		if !ok || !slices.Contains(s.cfg.Buttons, o) {
+		if !ok || !slices.Contains(s.cfg.Buttons, o) || slices.Contains(m.Offers[:i], o) {
 			continue
 		}
 		b := api.NewButtonBlockElement(actionPrefix+string(o), string(m.Release)+"."+strconv.Itoa(m.Sequence), words(look.label))
