@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,7 +17,7 @@ import (
 func serveTLS(t *testing.T, h http.HandlerFunc) (url, ca string) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	return srv.URL, secretFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
@@ -29,11 +30,11 @@ func TestCertificates(t *testing.T) {
 		want string // in the error; "": there is none
 	}{
 		"an authority that is not known names the setting": {Config{}, "ca_file"},
-		"one that is named is trusted":                      {Config{CAFile: ca}, ""},
-		"a name that the certificate is for":                {Config{CAFile: ca, ServerName: "example.com"}, ""},
-		"a name that it is not for":                         {Config{CAFile: ca, ServerName: "other.example"}, "for another name"},
-		"a file that is missing":                            {Config{CAFile: "/no/such/file"}, "read ca_file: open /no/such/file"},
-		"a file that holds none":                            {Config{CAFile: secretFile(t, "x")}, "holds no certificate"},
+		"one that is named is trusted":                     {Config{CAFile: ca}, ""},
+		"a name that the certificate is for":               {Config{CAFile: ca, ServerName: "example.com"}, ""},
+		"a name that it is not for":                        {Config{CAFile: ca, ServerName: "other.example"}, "for another name"},
+		"a file that is missing":                           {Config{CAFile: "/no/such/file"}, "read ca_file: open /no/such/file"},
+		"a file that holds none":                           {Config{CAFile: secretFile(t, "x")}, "holds no certificate"},
 	} {
 		t.Run(title, func(t *testing.T) {
 			err := newClient(t, c.cfg).Do(t.Context(), "ask", http.MethodGet, target, nil, nil)
