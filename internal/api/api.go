@@ -41,6 +41,8 @@ type Deps struct {
 	Tokens []Token
 	// Doctor may be nil: then there is no report.
 	Doctor Doctor
+	// Hooks take what receivers tell, by their paths; each checks who speaks.
+	Hooks map[string]http.Handler
 	// Ready are the checks of /readyz by name; each returns nil once its part
 	// works. An error of type *release.Error is shown by its words, another one
 	// is only logged.
@@ -76,6 +78,9 @@ func New(d Deps) http.Handler {
 	pages := gin.WrapH(d.Pages)
 	for _, path := range []string{"/", "/releases/:id", "/assets/:name"} {
 		get(engine, path, pages)
+	}
+	for path, hook := range d.Hooks {
+		engine.POST(path, gin.WrapH(hook))
 	}
 	engine.NoRoute(func(c *gin.Context) {
 		if isAPI(c) {

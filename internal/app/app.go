@@ -59,6 +59,7 @@ type app struct {
 	responder *respond.Responder
 	policies  *policies
 	examiner  *examiner
+	hooks     *hooks
 	images    *registry.Resolver
 	lease     *kube.Lease          // nil: this replica agrees with no other
 	current   atomic.Pointer[term] // what watches the cluster now; nil before the first
@@ -107,7 +108,10 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	if a.lease, err = newLease(a.client, cfg, a.log); err != nil {
 		return nil, err
 	}
-	deps, err := responders(cfg, kube.NewActor(a.client, a.kubeConfig), a.log)
+	deps, told, err := responders(cfg, kube.NewActor(a.client, a.kubeConfig), a.log, a.registry)
+	if told != nil {
+		a.onClose(told.closeAll)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +121,8 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	if a.images, err = newImages(cfg); err != nil {
 		return nil, err
 	}
+	a.hooks = newHooks(cfg, told, a.responder, a.store, a.log)
+	a.onClose(a.hooks.close)
 	a.policies = newPolicies(cfg, a.registry)
 	a.examiner = newExaminer(opt.Version, a.serverChecks(), a.registry)
 	a.openServer(a.registry)
@@ -154,6 +160,7 @@ func (a *app) openServer(reg *prometheus.Registry) {
 		},
 		Actions:  a.responder,
 		Doctor:   a.examiner,
+		Hooks:    a.hooks.handlers,
 		Tokens:   a.tokens,
 		Registry: reg,
 		Pages:    web.New(web.Deps{Releases: a.store, Breakers: a.responder.Breakers, PrometheusURL: a.cfg.Prometheus.URL, Log: a.log}),
@@ -171,6 +178,9 @@ func (a *app) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.act(ctx) })
 	g.Go(func() error { return a.examiner.run(ctx) })
+	for _, listen := range a.hooks.sockets {
+		g.Go(func() error { return listen(ctx) })
+	}
 	g.Go(func() error { return a.policies.follow(ctx, a.opt.Reload, a.opt.ConfigPath, a.log) })
 	g.Go(func() error {
 		if a.opt.Listening != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/doctor"
 	"github.com/watchtower-verify/watchtower/internal/forge/gitea"
 	"github.com/watchtower-verify/watchtower/internal/kube"
+	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
-	"github.com/watchtower-verify/watchtower/internal/sink/alertmanager"
 	promsource "github.com/watchtower-verify/watchtower/internal/source/prometheus"
 	"github.com/watchtower-verify/watchtower/internal/store"
 )
@@ -43,6 +43,9 @@ func checks(cfg *config.Config, send bool, log *slog.Logger) []doctor.Check {
 	out = append(out, clusterChecks(cfg)...)
 	out = append(out, metricChecks(cfg)...)
 	out = append(out, alertChecks(cfg, log)...)
+	if send {
+		out = append(out, receiverChecks(cfg, log)...)
+	}
 	if f := cfg.Forge; f != nil {
 		forge, err := gitea.New(gitea.Config{URL: f.URL, TokenFile: f.TokenFile, Repository: f.Repository, Timeout: f.Timeout})
 		out = append(out, unless("forge", err, func() doctor.Check { return doctor.Forge(forge, f.Repository) }))
@@ -82,9 +85,18 @@ func clusterChecks(cfg *config.Config) []doctor.Check {
 	out := []doctor.Check{doctor.Reach("kubernetes", aboutCluster(restConfig), mend)}
 	client, err := kubernetes.NewForConfig(restConfig)
 	return append(out, unless("permissions", err, func() doctor.Check {
-		return doctor.Permissions(allower{kube.NewActor(client, kube.Config{Cluster: cfg.Cluster})}, cfg.Kubernetes.Namespaces,
+		return doctor.Permissions(allower{kube.NewActor(client, kube.Config{})}, cfg.Kubernetes.Namespaces,
 			doctor.Needs(setup(cfg).Rollbacks, leaseNamespace(cfg)))
 	}))
+}
+
+// actorOf acts in the cluster, nil where there is none.
+func actorOf(cfg *config.Config) *kube.Actor {
+	client, err := kubeClient(cfg.Kubernetes)
+	if err != nil {
+		return nil
+	}
+	return kube.NewActor(client, kube.Config{Cluster: cfg.Cluster})
 }
 
 // leaseNamespace is where replicas choose a leader, "" where there is no choice to
@@ -178,11 +190,29 @@ func alertChecks(cfg *config.Config, log *slog.Logger) []doctor.Check {
 	if am == nil {
 		return nil
 	}
+	actor := actorOf(cfg)
 	var out []doctor.Check
 	for _, url := range am.URLs {
 		name := "alertmanager " + url
-		sink, err := alertmanager.New(alertmanager.Config{URLs: []string{url}, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout, Log: log})
+		sink, err := newAlertmanager(am, []string{url}, actor, log)
 		out = append(out, unless(name, err, func() doctor.Check { return doctor.Alerts(name, sink, cfg.Cluster) }))
+	}
+	return out
+}
+
+// receiverChecks send each receiver a message that is marked as a test, in the
+// words of its own templates.
+func receiverChecks(cfg *config.Config, log *slog.Logger) []doctor.Check {
+	told, err := openReceivers(cfg, nil, log, nil)
+	if err != nil {
+		return []doctor.Check{unless("receivers", err, nil)}
+	}
+	var out []doctor.Check
+	for i := range cfg.Receivers {
+		r := &cfg.Receivers[i]
+		out = append(out, doctor.Receiver(r.Name, r.Kind(), told.byName[r.Name], func() release.Message {
+			return message.Test(cfg.Cluster, r.Name, time.Now(), cfg.Places())
+		}))
 	}
 	return out
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/registry"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/respond"
+	"github.com/watchtower-verify/watchtower/internal/route"
 	"github.com/watchtower-verify/watchtower/internal/signal"
 	"github.com/watchtower-verify/watchtower/internal/signal/catalogue"
 	"github.com/watchtower-verify/watchtower/internal/sink/alertmanager"
@@ -145,23 +146,72 @@ func newImages(cfg *config.Config) (*registry.Resolver, error) {
 }
 
 // responders are the outsides that actions reach; what is not configured is nil.
-func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger) (respond.Deps, error) {
-	deps := respond.Deps{Name: cfg.Cluster, Limits: limits(cfg.Actions), Cluster: actor, ExternalURL: cfg.ExternalURL}
-	if am := cfg.Alertmanager; am != nil {
-		sink, err := alertmanager.New(alertmanager.Config{URLs: am.URLs, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout, Log: log})
+func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger, reg prometheus.Registerer) (respond.Deps, *receivers, error) {
+	deps := respond.Deps{Name: cfg.Cluster, Limits: limits(cfg.Actions), Cluster: actor, ExternalURL: cfg.ExternalURL, Places: cfg.Places()}
+	var quiet silencer
+	if cfg.Alertmanager != nil {
+		sink, err := newAlertmanager(cfg.Alertmanager, cfg.Alertmanager.URLs, actor, log)
 		if err != nil {
-			return deps, err
+			return deps, nil, err
 		}
 		deps.Alerter = sink
+		if cfg.Alertmanager.Silences {
+			quiet = sink
+		}
+	}
+	told, err := openReceivers(cfg, quiet, log, reg)
+	if err != nil {
+		return deps, nil, err
+	}
+	tree, err := cfg.Tree()
+	if err != nil {
+		return deps, told, err
+	}
+	deps.Notifiers = told.byName
+	deps.Route = func(m release.Message) []string { return receiversOf(tree.Decide(m, time.Now(), nobody)) }
+	deps.Open = func(m release.Message, receiver string, now time.Time) time.Time {
+		return openAt(tree, m, receiver, now)
 	}
 	if f := cfg.Forge; f != nil {
 		forge, err := gitea.New(gitea.Config{URL: f.URL, TokenFile: f.TokenFile, Repository: f.Repository, Timeout: f.Timeout})
 		if err != nil {
-			return deps, err
+			return deps, told, err
 		}
 		deps.Forge = forge
 	}
-	return deps, nil
+	return deps, told, nil
+}
+
+// newAlertmanager posts to the instances of some of the URLs. A nil actor finds
+// none in Kubernetes.
+func newAlertmanager(am *config.Alertmanager, urls []string, actor *kube.Actor, log *slog.Logger) (*alertmanager.Sink, error) {
+	c := alertmanager.Config{URLs: urls, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout, Log: log}
+	if actor != nil {
+		c.Lookup.Endpoints = actor.Endpoints
+	}
+	return alertmanager.New(c)
+}
+
+func nobody(string) bool { return false }
+
+// receiversOf are whom decisions name.
+func receiversOf(decisions []route.Decision) []string {
+	var out []string
+	for _, d := range decisions {
+		out = append(out, d.Receiver)
+	}
+	return out
+}
+
+// openAt is from when on a receiver may be told: now, where the routes no longer
+// name it.
+func openAt(tree *route.Tree, m release.Message, receiver string, now time.Time) time.Time {
+	for _, d := range tree.Decide(m, now, nobody) {
+		if d.Receiver == receiver {
+			return d.At
+		}
+	}
+	return now
 }
 
 func limits(a config.Actions) respond.Limits {
