@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/watchtower-verify/watchtower/internal/config"
@@ -83,7 +82,7 @@ func clusterChecks(cfg *config.Config) []doctor.Check {
 		return []doctor.Check{unless("kubernetes", fmt.Errorf("the cluster is not found: %w", err), nil)}
 	}
 	out := []doctor.Check{doctor.Reach("kubernetes", aboutCluster(restConfig), mend)}
-	client, err := kubernetes.NewForConfig(restConfig)
+	client, err := kubeClient(cfg.Kubernetes)
 	return append(out, unless("permissions", err, func() doctor.Check {
 		return doctor.Permissions(allower{kube.NewActor(client, kube.Config{})}, cfg.Kubernetes.Namespaces,
 			doctor.Needs(setup(cfg).Rollbacks, leaseNamespace(cfg)))

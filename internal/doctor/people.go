@@ -41,10 +41,10 @@ func mendReceiver(kind string, err error) string {
 		return "The certificate is not trusted: name its authority by connection.ca_file."
 	case has("proxy"):
 		return "See connection.proxy_url, HTTPS_PROXY and NO_PROXY."
-	case has("no such file", "permission denied", "secret"):
-		return "See the file of the secret: is it mounted, and may Watchtower read it?"
 	case has("invalid_auth", "token_revoked", "account_inactive", "401", "403", "unauthorized", "forbidden", "not_authed", "token_expired"):
 		return "The credentials are refused or were revoked: make new ones and put them into the receiver's file, which is read again each time."
+	case has("no such file", "permission denied", "secret file"):
+		return "See the file of the secret: is it mounted, may Watchtower read it, and does it hold the secret alone?"
 	case has("channel_not_found", "not_in_channel", "is_archived"):
 		return "See the receiver's channel: its ID is right, it is not archived, and the app was invited to it (/invite)."
 	case has("no such host", "connection refused", "timeout", "deadline", "time-out", "took longer"):

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -21,7 +22,8 @@ func Samples(now time.Time, places Places, labels map[string]string) []release.M
 // Test is a message that tells of nothing, to try a receiver with.
 func Test(cluster, receiver string, now time.Time, places Places) release.Message {
 	m := release.Message{
-		Key: "watchtower/test/" + release.OneLine(receiver, 60), Sequence: 1, State: release.SaysVerifying, Severity: release.SeverityInfo,
+		// No receiver takes it for an earlier test.
+		Key: fmt.Sprintf("watchtower/test/%s/%d", release.OneLine(receiver, 60), now.UnixMilli()), Sequence: 1, State: release.SaysVerifying, Severity: release.SeverityInfo,
 		Headline: release.OneLine("Test of receiver "+receiver+": Watchtower reaches you, nothing has happened", release.HeadlineLimit),
 		Workload: release.Workload{Cluster: cluster, Namespace: "watchtower", Name: "test"}, Verdict: release.Pending,
 		StartedAt: now, At: now, EndedAt: &now,
