@@ -113,7 +113,7 @@ func Of(f Facts, places Places) release.Message {
 		Release:  rel.ID, Workload: plainWorkload(rel.Workload), Verdict: v.Kind, From: from, To: to, Commit: commitOf(rel),
 		HowBad: changes(v), StartedAt: rel.StartedAt, DecidedAt: v.DecidedAt, At: f.Now,
 		Since: since(f), Sure: sure(f), Did: did(f, state), Next: next(f, state), Why: release.OneLine(v.Reason, longText),
-		Offers: offers(f, state), Links: places.links(f),
+		Offers: offers(state), Links: places.links(f),
 	}
 	if state == release.SaysWaiting {
 		m.ExpiresAt = f.ApproveBy

@@ -159,20 +159,12 @@ func next(f Facts, s release.MessageState) string {
 }
 
 // offers are what a person may do from here.
-func offers(f Facts, s release.MessageState) []release.Offer {
+func offers(s release.MessageState) []release.Offer {
 	switch s {
 	case release.SaysWaiting:
-		return []release.Offer{release.OfferApprove, release.OfferReject, release.OfferMarkWrong, release.OfferSnooze}
-	case release.SaysRegressed:
-		out := []release.Offer{release.OfferMarkWrong, release.OfferSnooze}
-		if f.Release.Previous != nil {
-			out = append([]release.Offer{release.OfferRollBack}, out...)
-		}
-		return out
-	case release.SaysRollingBack, release.SaysNotHelped, release.SaysRestored:
-		return []release.Offer{release.OfferFreeze, release.OfferMarkWrong}
-	case release.SaysInsufficient, release.SaysSourceBroken:
-		return []release.Offer{release.OfferSnooze}
+		return []release.Offer{release.OfferApprove, release.OfferReject, release.OfferFreeze}
+	case release.SaysRegressed, release.SaysRollingBack, release.SaysNotHelped:
+		return []release.Offer{release.OfferFreeze}
 	}
 	return nil
 }
