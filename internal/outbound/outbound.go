@@ -122,8 +122,12 @@ func (c *Client) Do(ctx context.Context, what, method, target string, in, out an
 		return c.fail(what, release.CodeInvalid, err)
 	}
 	resp, err := c.Send(what, req)
-	if err != nil || out == nil {
+	if err != nil {
 		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
 	}
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return c.fail(what, release.CodeUnavailable, fmt.Errorf("the answer is not the JSON that was expected: %w", err))
@@ -132,8 +136,7 @@ func (c *Client) Do(ctx context.Context, what, method, target string, in, out an
 }
 
 // Send sends a request of the caller's own making, such as that of a client
-// library, and returns the answer with its body read whole; it need not be
-// closed. The secret file, where there is one, becomes the Authorization
+// library, and returns the answer with its body read whole. The secret file, where there is one, becomes the Authorization
 // header; what else is secret in the request is named in secrets, so that it
 // stays out of errors. Errors are those of Do, but for the answer's form.
 func (c *Client) Send(what string, req *http.Request, secrets ...string) (*http.Response, error) {

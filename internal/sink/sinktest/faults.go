@@ -133,8 +133,14 @@ func secrets(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
 	var told strings.Builder
 	for _, f := range []standin.Fault{
-		{Echo: true}, {Echo: true, Status: 400}, {Echo: true, Status: 401}, {Echo: true, Status: 500}, {Echo: true, Status: 302},
-		{Cut: true}, {HTML: true}, {Status: 403},
+		{Echo: true},
+		{Echo: true, Status: 400},
+		{Echo: true, Status: 401},
+		{Echo: true, Status: 500},
+		{Echo: true, Status: 302},
+		{Cut: true},
+		{HTML: true},
+		{Status: 403},
 	} {
 		w.Door.Fail(f)
 		sink := w.Start()

@@ -52,7 +52,7 @@ func (s Settings) timeout() time.Duration {
 // Nowhere is an address on loopback where nothing listens.
 func Nowhere(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,14 +36,12 @@ func marked(msg api.Message, key string) (sequence, first int, ok bool) {
 	if msg.Metadata.EventType != eventType || p["key"] != key {
 		return 0, 0, false
 	}
-	sequence, _ = number(p["sequence"])
-	first, _ = number(p["first"])
-	return sequence, first, true
+	return number(p["sequence"]), number(p["first"]), true
 }
 
-func number(v any) (int, bool) {
-	f, ok := v.(float64)
-	return int(f), ok
+func number(v any) int {
+	f, _ := v.(float64)
+	return int(f)
 }
 
 // find looks for a message of the key that was posted although nobody was told.

@@ -128,8 +128,11 @@ func (s *Sink) send(ctx context.Context, body []byte) error {
 	}
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set(SignatureHeader, Sign(body, time.Now(), secrets...))
-	_, err = s.client.Send(what, req, secrets...)
-	return s.advise(err)
+	resp, err := s.client.Send(what, req, secrets...)
+	if err != nil {
+		return s.advise(err)
+	}
+	return resp.Body.Close()
 }
 
 // advise adds what to do about a refusal.
