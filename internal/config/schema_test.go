@@ -239,7 +239,7 @@ func TestTheExampleIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Alertmanager == nil || c.Forge == nil || len(c.Overrides) == 0 || len(c.Policy.Signals) == 0 {
+	if c.Alertmanager == nil || c.Forge == nil || len(c.Receivers) < 5 || c.Route == nil || len(c.TimeIntervals) == 0 || len(c.Overrides) == 0 || len(c.Policy.Signals) == 0 {
 		t.Errorf("the example leaves a section out: %+v", c)
 	}
 	// What the example writes down as the default is the default.
@@ -248,23 +248,25 @@ func TestTheExampleIsAccepted(t *testing.T) {
 	}
 }
 
-// Every yaml block of the page is a part of a file that is accepted.
-func TestTheBlocksOfThePageAreAccepted(t *testing.T) {
-	page, err := os.ReadFile(tableFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(blocks) == 0 {
-		t.Fatal("no blocks on the page")
-	}
-	for _, block := range blocks {
-		text := block[1]
-		if !strings.Contains(text, "prometheus:") {
-			text += least
+// Every yaml block of the pages is a part of a file that is accepted.
+func TestTheBlocksOfThePagesAreAccepted(t *testing.T) {
+	for _, file := range []string{tableFile, "../../docs/notifications.md"} {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, err := Parse(filepath.Base(tableFile), []byte(text)); err != nil {
-			t.Errorf("%v\nin:\n%s", err, text)
+		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+		if len(blocks) == 0 {
+			t.Fatalf("no blocks in %s", file)
+		}
+		for _, block := range blocks {
+			text := block[1]
+			if !strings.Contains(text, "prometheus:") {
+				text += least
+			}
+			if _, err := Parse(filepath.Base(file), []byte(text)); err != nil {
+				t.Errorf("%v\nin:\n%s", err, text)
+			}
 		}
 	}
 }

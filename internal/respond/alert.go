@@ -1,22 +1,22 @@
 package respond
 
 import (
+	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
 )
 
 const (
 	// AlertName is the alertname of a regressed release.
-	AlertName = "WatchtowerReleaseRegressed"
+	AlertName = message.AlertName
 
 	annotationRollback = "rollback"
 	annotationRestored = "restored"
-	annotationIssue    = "issue"
 
 	repostEvery = time.Minute
 	// An alert nobody re-posts any more ends by itself after this.
@@ -25,35 +25,27 @@ const (
 	postBatch      = 64
 )
 
-// alertOf is the alert of a regressed release. Its labels are what the release
-// is, so that it stays one alert whatever becomes of it.
-func alertOf(rel release.Release, v release.Verdict, externalURL, rollback string) release.Alert {
-	var said []string
-	for _, e := range v.Evidence {
-		said = append(said, release.EvidenceSentence(e))
-	}
-	if v.Threshold > 0 && v.EValue > 0 {
-		said = append(said, "together: e-value "+release.EValue(v.EValue)+", needed "+release.EValue(v.Threshold))
-	}
-	a := release.Alert{
-		Labels: map[string]string{
-			"alertname": AlertName, "cluster": rel.Workload.Cluster, "namespace": rel.Workload.Namespace,
-			"workload": rel.Workload.Name, "release": string(rel.ID), "severity": "critical",
-		},
-		Annotations: map[string]string{
-			"summary":          release.Headline(rel, v),
-			"description":      strings.Join(said, ".\n"),
-			annotationRollback: release.OneLine(rollback, maxDetail),
-		},
-		StartsAt: time.Now(),
-	}
-	if v.DecidedAt != nil {
-		a.StartsAt = *v.DecidedAt
-	}
-	if externalURL != "" {
-		a.GeneratorURL = externalURL + "/releases/" + string(rel.ID)
-	}
+// alertOf is the alert of a regressed release: what every receiver is told, and
+// what became of the rollback by an annotation of its own.
+func alertOf(m release.Message, p release.Policy, rollback string) release.Alert {
+	a := message.Alert(m)
+	a.Labels[message.LabelSeverity] = string(cmp.Or(p.Severity, release.SeverityCritical))
+	a.Annotations[annotationRollback] = release.OneLine(rollback, maxDetail)
 	return a
+}
+
+// sayInAlert has a release's alert, if it has one, say how the release stands.
+func sayInAlert(tx *store.Tx, m release.Message) error {
+	a, found, err := tx.Alert(m.Release)
+	if err != nil || !found || a.State == store.AlertResolved {
+		return err
+	}
+	for k, v := range message.Annotations(m) {
+		if k != annotationRollback {
+			a.Alert.Annotations[k] = v
+		}
+	}
+	return tx.UpdateAlert(a)
 }
 
 // alert posts the alert of a release for the first time.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
 )
@@ -130,7 +131,9 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 	decided := decisions(rel, v, p, allowed, r.deps, held)
 	if r.deps.Alerter != nil {
 		_, err = tx.InsertAlert(store.Alert{
-			Release: rel.ID, State: store.AlertFiring, Alert: alertOf(rel, v, r.deps.ExternalURL, rollbackNote(decided, p)),
+			Release: rel.ID, State: store.AlertFiring, Alert: alertOf(message.Of(message.Facts{
+				Release: rel, Verdict: v, Policy: p, Actions: decided, Now: time.Now(),
+			}, r.deps.Places), p, rollbackNote(decided, p)),
 		})
 		if err != nil {
 			return nil, err

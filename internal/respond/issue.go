@@ -54,9 +54,6 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 		detail = "opened"
 	}
 	return outcome{state: release.ActionDone, detail: detail, url: url, follow: func(ctx context.Context, tx *store.Tx, a release.Action) error {
-		if err := annotate(tx, a.Release, map[string]string{annotationIssue: a.URL}); err != nil {
-			return err
-		}
 		return r.speak(ctx, tx, rec)
 	}}, nil
 }

@@ -47,9 +47,6 @@ func (r *Responder) speak(ctx context.Context, tx *store.Tx, rec store.Record) e
 		}
 		return r.speakOfIncident(ctx, tx, incident)
 	}
-	if len(r.deps.Notifiers) == 0 {
-		return nil
-	}
 	known, err := tx.Deliveries(id)
 	if err != nil {
 		return err
@@ -66,8 +63,12 @@ func (r *Responder) speak(ctx context.Context, tx *store.Tx, rec store.Record) e
 		return err
 	}
 	facts := factsOf(rec, actions, after)
+	m := message.Of(facts, r.deps.Places)
+	if err := sayInAlert(tx, m); err != nil {
+		return err
+	}
 	all := make(map[string]store.Delivery)
-	for _, name := range r.receivers(message.Of(facts, r.deps.Places)) {
+	for _, name := range r.receivers(m) {
 		key := release.SinkKey(id, release.ActionMessage, name)
 		all[name] = store.Delivery{Key: key, Release: id, Sink: name}
 	}
