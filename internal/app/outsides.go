@@ -170,7 +170,14 @@ func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger, reg pro
 	deps.Notifiers = told.byName
 	deps.Route = func(m release.Message) []string { return receiversOf(tree.Decide(m, time.Now(), nobody)) }
 	deps.Open = func(m release.Message, receiver string, now time.Time) time.Time {
-		return openAt(tree, m, receiver, now)
+		if d, ok := decisionOf(tree, m, receiver, now); ok {
+			return d.At
+		}
+		return now // the routes no longer name it
+	}
+	deps.Repeat = func(m release.Message, receiver string) time.Duration {
+		d, _ := decisionOf(tree, m, receiver, time.Now())
+		return d.Repeat
 	}
 	if f := cfg.Forge; f != nil {
 		forge, err := gitea.New(gitea.Config{URL: f.URL, TokenFile: f.TokenFile, Repository: f.Repository, Timeout: f.Timeout})
@@ -203,15 +210,14 @@ func receiversOf(decisions []route.Decision) []string {
 	return out
 }
 
-// openAt is from when on a receiver may be told: now, where the routes no longer
-// name it.
-func openAt(tree *route.Tree, m release.Message, receiver string, now time.Time) time.Time {
+// decisionOf is what the routes say of a receiver, false where they do not name it.
+func decisionOf(tree *route.Tree, m release.Message, receiver string, now time.Time) (route.Decision, bool) {
 	for _, d := range tree.Decide(m, now, nobody) {
 		if d.Receiver == receiver {
-			return d.At
+			return d, true
 		}
 	}
-	return now
+	return route.Decision{}, false
 }
 
 func limits(a config.Actions) respond.Limits {

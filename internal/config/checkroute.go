@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -63,7 +64,7 @@ func (k *checker) routing() {
 }
 
 func (r *Routing) asRoute() Route {
-	return Route{Receivers: r.Receivers, States: r.States, Mute: r.Mute, Active: r.Active, Routes: r.Routes}
+	return Route{Receivers: r.Receivers, States: r.States, Mute: r.Mute, Active: r.Active, Repeat: r.Repeat, Routes: r.Routes}
 }
 
 // oneRoute checks a route and those below it, and notes whom they name.
@@ -98,6 +99,9 @@ func (k *checker) oneRoute(at string, r Route, used map[string]bool) {
 	named("states", "state", r.States, states)
 	for _, name := range r.Receivers {
 		used[name] = true
+	}
+	if r.Repeat != nil && *r.Repeat != 0 {
+		k.between(at+".repeat_interval", *r.Repeat, 5*time.Minute, 7*24*time.Hour)
 	}
 	for i, text := range r.Matchers {
 		k.matcher(fmt.Sprintf("%s.matchers[%d]", at, i), text)
@@ -193,7 +197,7 @@ func (c *Config) Tree() (*route.Tree, error) {
 
 func nodeOf(r Route) route.Node {
 	n := route.Node{
-		Receivers: r.Receivers, Matchers: r.Matchers, Continue: r.Continue, States: statesOf(r.States), Mute: r.Mute, Active: r.Active,
+		Receivers: r.Receivers, Matchers: r.Matchers, Continue: r.Continue, States: statesOf(r.States), Mute: r.Mute, Active: r.Active, Repeat: r.Repeat,
 	}
 	for _, child := range r.Routes {
 		n.Routes = append(n.Routes, nodeOf(child))

@@ -172,6 +172,8 @@ type Routing struct {
 	Mute []string `yaml:"mute_time_intervals"`
 	// Time intervals outside of which nobody is told for the first time.
 	Active []string `yaml:"active_time_intervals"`
+	// Tell again of what is open still, after this long, for a week at most. Default: never.
+	Repeat *time.Duration `yaml:"repeat_interval"`
 	// Routes below: the first that matches decides, and the ones after it where it says continue.
 	Routes []Route `yaml:"routes"`
 }
@@ -190,6 +192,8 @@ type Route struct {
 	Mute []string `yaml:"mute_time_intervals"`
 	// Time intervals outside of which nobody is told for the first time.
 	Active []string `yaml:"active_time_intervals"`
+	// Tell again of what is open still, after this long; 0: never. Default: that of the route around it.
+	Repeat *time.Duration `yaml:"repeat_interval"`
 	// Routes below this one, of the same kind.
 	Routes []Route `yaml:"routes"`
 }

@@ -121,6 +121,7 @@ func TestFaultsOfReceiversAndRoutes(t *testing.T) {
 		"a severity there is not":          {hook + "route: {receivers: [a], routes: [{matchers: [severity=crit]}]}\n", "severity=\"crit\" matches no severity: known are critical, error, warning, info"},
 		"no matcher":                       {hook + "route: {receivers: [a], routes: [{matchers: ['team~x']}]}\n", "route.routes[0].matchers[0]: this is no matcher"},
 		"a state there is not":             {hook + "route: {receivers: [a], states: [regresed]}\n", "route.states[0]: no state has the name \"regresed\": did you mean regressed?"},
+		"repeated without a pause":         {hook + "route: {receivers: [a], repeat_interval: 1s}\n", "route.repeat_interval: 1s is out of range: use 5m to 7d"},
 		"a time interval there is not":     {hook + "route: {receivers: [a], mute_time_intervals: [nights]}\n", "route.mute_time_intervals[0]: no time interval has the name \"nights\": there are none"},
 		"a route no message ever reaches":  {hook + "route: {routes: [{receivers: [a]}, {matchers: ['team=\"x\"'], receivers: [a]}]}\n", "route.routes[0]: it has no matchers and takes everything"},
 		"matchers at the root":             {hook + "route: {receivers: [a], matchers: ['team=\"x\"']}\n", "route.matchers is no known key"},

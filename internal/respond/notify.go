@@ -253,8 +253,11 @@ func (r *Responder) told(ctx context.Context, tx *store.Tx, a release.Action, m 
 	if d.Opening != nil && m.Sequence >= d.Opening.Sequence {
 		d.Opening = nil // told, or overtaken
 	}
-	if err := tx.SaveDelivery(d); err != nil || !d.Behind() {
+	if err := tx.SaveDelivery(d); err != nil {
 		return err
+	}
+	if !d.Behind() {
+		return r.repeat(ctx, tx, a, m)
 	}
 	return r.again(ctx, tx, a, a.Detail)
 }

@@ -163,3 +163,28 @@ func TestQuietHoursHoldBackTheFirstWordOnly(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsOpenIsToldAgainUntilItEnds(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.process.stop()
+		w.open()
+		w.process.responder.deps.Repeat = func(release.Message, string) time.Duration { return 10 * time.Minute }
+		w.run()
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyApprove))
+		time.Sleep(35 * time.Minute)
+		m := w.sinks["pager"].shown[release.MessageKey(rel.ID)].message
+		if told := w.sinks["pager"].told(rel.ID); len(told) < 4 || m.State != release.SaysWaiting || m.Sequence < 4 {
+			t.Fatalf("told %v, the last %d", told, m.Sequence)
+		}
+		if err := w.process.responder.Closed(t.Context(), rel.ID, "the workload was deleted"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		n := len(w.sinks["pager"].told(rel.ID))
+		time.Sleep(30 * time.Minute)
+		if told := w.sinks["pager"].told(rel.ID); len(told) != n || told[n-1] != release.SaysSuperseded {
+			t.Errorf("told %v once it was over", told)
+		}
+	})
+}

@@ -69,6 +69,9 @@ type Deps struct {
 	// Open is from when on a receiver may be told for the first time, where there
 	// are quiet hours; nil: at any time.
 	Open func(m release.Message, receiver string, now time.Time) time.Time
+	// Repeat is after how long a receiver is told again of what is open still, 0 for
+	// never; nil: never.
+	Repeat func(m release.Message, receiver string) time.Duration
 	// ExternalURL is where people reach Watchtower's pages; "" when unknown.
 	ExternalURL string
 	// Places are what messages link to.
@@ -141,6 +144,7 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 	jobs := river.NewWorkers()
 	river.AddWorker(jobs, &actionWorker{responder: r})
 	river.AddWorker(jobs, &restoreWorker{responder: r})
+	river.AddWorker(jobs, &repeatWorker{responder: r})
 	cfg := &river.Config{
 		ID:                          st.ClientID(),
 		Workers:                     jobs,
