@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/watchtower-verify/watchtower/internal/config"
+	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/respond"
 	"github.com/watchtower-verify/watchtower/internal/sink/alertmanager"
@@ -168,7 +170,10 @@ const silencePatience = 5 * time.Second
 func (r *receiver) silenced(ctx context.Context, m release.Message) bool {
 	ctx, cancel := context.WithTimeout(ctx, silencePatience)
 	defer cancel()
-	s, err := r.quiet.Silenced(ctx, m.Labels)
+	// Those of the message's alert too: a silence of it is one of the message.
+	labels := maps.Clone(m.Labels)
+	maps.Copy(labels, message.Alert(m).Labels)
+	s, err := r.quiet.Silenced(ctx, labels)
 	if err != nil {
 		r.log.Warn("silences could not be read; the receiver is told", "receiver", r.name, "err", err)
 		return false

@@ -37,7 +37,7 @@ type silences struct {
 }
 
 func (s *silences) Silenced(_ context.Context, labels map[string]string) (*alertmanager.Silence, error) {
-	if s.err != nil || !s.active || labels["workload"] != "webapp" {
+	if s.err != nil || !s.active || labels["workload"] != "webapp" || labels["alertname"] != message.AlertName || labels["severity"] == "" {
 		return nil, s.err
 	}
 	return &alertmanager.Silence{ID: "1", CreatedBy: "ann"}, nil

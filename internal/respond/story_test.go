@@ -47,7 +47,7 @@ func TestARegressedReleaseIsRolledBackAlertedAndReported(t *testing.T) {
 			t.Errorf("alert fires %v since %v", firing, a.StartsAt)
 		}
 		contains(t, "alert", a.Annotations["rollback"], "done: put back webapp-1 (v1, revision 1), the last one judged healthy")
-		contains(t, "alert", a.Annotations["description"], "error ratio 4.9 % (31 of 634)", "e-value 2.1e3, needed 1e3")
+		contains(t, "alert", a.Annotations["description"], "Error ratio 4.9 % (31 of 634)", "E-value 2.1e3, needed 1e3")
 		if a.GeneratorURL != "https://watchtower.example/releases/"+string(rel.ID) {
 			t.Errorf("generator URL %q", a.GeneratorURL)
 		}
