@@ -179,7 +179,7 @@ func (a *app) run(ctx context.Context) error {
 	g.Go(func() error { return a.act(ctx) })
 	g.Go(func() error { return a.examiner.run(ctx) })
 	for _, listen := range a.hooks.sockets {
-		g.Go(func() error { return listen(ctx) })
+		g.Go(func() error { return named("slack", listen(ctx)) })
 	}
 	g.Go(func() error { return a.policies.follow(ctx, a.opt.Reload, a.opt.ConfigPath, a.log) })
 	g.Go(func() error {

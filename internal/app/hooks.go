@@ -75,15 +75,15 @@ const (
 func listen(ctx context.Context, s *slack.Sink, appTokenFile string, clicks *slack.Clicks, log *slog.Logger) error {
 	for wait := listenAgain; ; wait = min(2*wait, listenAgainMax) {
 		err := s.Listen(ctx, appTokenFile, clicks)
-		if err == nil || ctx.Err() != nil {
-			return nil
+		if ctx.Err() != nil || err == nil {
+			return ctx.Err()
 		}
 		log.Error("buttons of Slack are not heard; it is tried again", "after", wait, "err", err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil
+			return ctx.Err()
 		case <-timer.C:
 		}
 	}

@@ -64,7 +64,7 @@ func TestWhatIsSilencedIsNotToldNorItsEnd(t *testing.T) {
 	}
 	ref := tell(release.SaysRegressed, nil)
 	ref = tell(release.SaysRollingBack, ref)
-	if ref = tell(release.SaysRestored, ref); len(out.told) != 0 {
+	if tell(release.SaysRestored, ref); len(out.told) != 0 {
 		t.Fatalf("told %v", out.told)
 	}
 
@@ -177,8 +177,11 @@ func TestClicksAreDone(t *testing.T) {
 		role  string
 		code  release.Code
 	}{
-		{release.OfferApprove, "approve", ""}, {release.OfferReject, "admin", ""}, {release.OfferFreeze, "admin", ""},
-		{release.OfferFreeze, "approve", release.CodeRefused}, {release.OfferSnooze, "admin", release.CodeRefused},
+		{release.OfferApprove, "approve", ""},
+		{release.OfferReject, "admin", ""},
+		{release.OfferFreeze, "admin", ""},
+		{release.OfferFreeze, "approve", release.CodeRefused},
+		{release.OfferSnooze, "admin", release.CodeRefused},
 	} {
 		_, err := do(t.Context(), slack.Click{Offer: test.offer, Release: "r1", Person: slack.Person{Name: "Ann", Role: test.role}})
 		if release.ErrorCode(err) != test.code {

@@ -259,7 +259,7 @@ func (c *Config) templateSet(folder string) (*template.Set, error) {
 		for _, name := range names {
 			text, err := os.ReadFile(name)
 			if err != nil {
-				return nil, fmt.Errorf("the file %s cannot be read: %s", filepath.Base(name), causeOf(err))
+				return nil, fmt.Errorf("the file %s cannot be read: %w", filepath.Base(name), causeOf(err))
 			}
 			files[filepath.Base(name)] = string(text)
 		}

@@ -248,8 +248,11 @@ func (r *Receiver) kinds() []string {
 		key   string
 		given bool
 	}{
-		{"pagerduty", r.PagerDuty != nil}, {"slack", r.Slack != nil}, {"grafana", r.Grafana != nil},
-		{"webhook", r.Webhook != nil}, {"email", r.Email != nil},
+		{"pagerduty", r.PagerDuty != nil},
+		{"slack", r.Slack != nil},
+		{"grafana", r.Grafana != nil},
+		{"webhook", r.Webhook != nil},
+		{"email", r.Email != nil},
 	} {
 		if k.given {
 			out = append(out, k.key)

@@ -37,8 +37,11 @@ func TestWhatTheAccountMayDoIsAskedOfTheCluster(t *testing.T) {
 		why             string
 		fails           bool
 	}{
-		{"list", "shop", true, "", false}, {"list", "pay", false, "", false}, {"patch", "shop", false, "no RBAC policy matched", false},
-		{"watch", "shop", false, "", false}, {"break", "shop", false, "", true},
+		{"list", "shop", true, "", false},
+		{"list", "pay", false, "", false},
+		{"patch", "shop", false, "no RBAC policy matched", false},
+		{"watch", "shop", false, "", false},
+		{"break", "shop", false, "", true},
 	} {
 		allowed, why, err := actor.Allowed(context.Background(), test.verb, "apps", "deployments", test.namespace)
 		if allowed != test.allowed || why != test.why || (err != nil) != test.fails {

@@ -56,10 +56,10 @@ func trimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
 
 // trimDeployment and trimReplicaSet are informer transforms: what is already
 // trimmed, and tombstones, pass unchanged.
-func trimDeployment(obj any) (any, error) {
+func trimDeployment(obj any) any {
 	d, ok := obj.(*appsv1.Deployment)
 	if !ok {
-		return obj, nil
+		return obj
 	}
 	return &deployment{
 		ObjectMeta:  trimMeta(&d.ObjectMeta),
@@ -71,17 +71,17 @@ func trimDeployment(obj any) (any, error) {
 		annotations: ownAnnotations(d.Annotations),
 		complete:    complete(d),
 		timedOut:    timedOut(d),
-	}, nil
+	}
 }
 
 // carrying is trimDeployment that keeps labels as well.
 func carrying(keys []string) func(any) (any, error) {
 	return func(obj any) (any, error) {
-		trimmed, err := trimDeployment(obj)
-		if d, ok := obj.(*appsv1.Deployment); ok && err == nil {
+		trimmed := trimDeployment(obj)
+		if d, ok := obj.(*appsv1.Deployment); ok {
 			trimmed.(*deployment).labels = carried(d, keys)
 		}
-		return trimmed, err
+		return trimmed, nil
 	}
 }
 

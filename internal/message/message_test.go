@@ -132,8 +132,10 @@ func arbitrary(t *rapid.T) Facts {
 	f := Facts{Release: rel, Verdict: v, Policy: release.DefaultPolicy(), Closed: text.Draw(t, "closed"), Now: noon, Sequence: 1}
 	f.Before = rapid.SampledFrom(append([]release.MessageState{""}, release.MessageStates...)).Draw(t, "before state")
 	if rapid.Bool().Draw(t, "rollback") {
-		f.Actions = []release.Action{{Key: release.ActionKey(rel.ID, release.ActionRollback), Kind: release.ActionRollback, Detail: text.Draw(t, "detail"), URL: text.Draw(t, "url"),
-			State: rapid.SampledFrom([]release.ActionState{release.ActionPending, release.ActionDone, release.ActionVoid, release.ActionRefused, release.ActionFailed, release.ActionWaiting}).Draw(t, "state")}}
+		f.Actions = []release.Action{{
+			Key: release.ActionKey(rel.ID, release.ActionRollback), Kind: release.ActionRollback, Detail: text.Draw(t, "detail"), URL: text.Draw(t, "url"),
+			State: rapid.SampledFrom([]release.ActionState{release.ActionPending, release.ActionDone, release.ActionVoid, release.ActionRefused, release.ActionFailed, release.ActionWaiting}).Draw(t, "state"),
+		}}
 	}
 	if rapid.Bool().Draw(t, "restored") {
 		f.Restore = &Restore{State: rapid.SampledFrom([]release.ActionState{release.ActionDone, release.ActionFailed, release.ActionVoid}).Draw(t, "restore"), Detail: text.Draw(t, "restore detail")}

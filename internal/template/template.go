@@ -65,7 +65,7 @@ func (s *Set) Template(name, text string) (*Template, error) {
 		if one.Tree == nil {
 			continue
 		}
-		own := one.Tree.Copy() // the set's is that of all its templates
+		own := one.Copy() // the set's is that of all its templates
 		watched(own.Root)
 		if _, err := t.AddParseTree(one.Name(), own); err != nil {
 			return nil, err

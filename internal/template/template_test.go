@@ -31,8 +31,10 @@ func set(t interface{ Fatal(...any) }, files map[string]string) *Set {
 func TestAlertmanagersDialect(t *testing.T) {
 	s := set(t, map[string]string{"own.tmpl": `{{ define "who" }}{{ .CommonLabels.namespace }}/{{ .CommonLabels.workload }}{{ end }}`})
 	for _, test := range []struct{ name, text, want string }{
-		{"the fields of Alertmanager", `{{ .Receiver }} {{ .Status | toUpper }} {{ len .Alerts.Firing }} {{ .CommonAnnotations.summary }}`,
-			"chat FIRING 1 shop/webapp v2 → v3 regressed: error ratio 0.1 % → 4.9 %"},
+		{
+			"the fields of Alertmanager", `{{ .Receiver }} {{ .Status | toUpper }} {{ len .Alerts.Firing }} {{ .CommonAnnotations.summary }}`,
+			"chat FIRING 1 shop/webapp v2 → v3 regressed: error ratio 0.1 % → 4.9 %",
+		},
 		{"each alert", `{{ range .Alerts }}{{ .Labels.alertname }} since {{ .StartsAt.Format "15:04:05" }}{{ end }}`, "WatchtowerReleaseRegressed since 11:59:30"},
 		{"the fields of a message", `{{ .State }} {{ .From }} {{ .To }} {{ (index .HowBad 0).NowWords }} {{ .Severity }}`, "regressed v2 v3 4.9 % critical"},
 		{"a link by its kind", `{{ .URL "release" }}`, "https://watchtower.example.com/releases/1a2b3c4d5e6f"},
@@ -191,8 +193,10 @@ func TestOneTemplateThatFailsLeavesTheOthers(t *testing.T) {
 
 // A name is a name in Slack, whatever it is; what the template writes is markup.
 func TestNamesAreEscapedForSlack(t *testing.T) {
-	r, _ := set(t, nil).NewReceiver("chat", "", Texts{Text: `<!here> <{{ .URL "release" }}|page> {{ .Headline }} {{ .Labels.team }} {{ range .HowBad }}{{ .Sentence }}{{ end }}`,
-		Blocks: `[{"type":"section","text":{{ .Headline | toJson }}}]`}, SlackEscape)
+	r, _ := set(t, nil).NewReceiver("chat", "", Texts{
+		Text:   `<!here> <{{ .URL "release" }}|page> {{ .Headline }} {{ .Labels.team }} {{ range .HowBad }}{{ .Sentence }}{{ end }}`,
+		Blocks: `[{"type":"section","text":{{ .Headline | toJson }}}]`,
+	}, SlackEscape)
 	rapid.Check(t, func(t *rapid.T) {
 		m := regressed()
 		name := rapid.StringMatching(`[<>&@!a-z|"\\]{0,20}`).Draw(t, "name")
