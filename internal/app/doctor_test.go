@@ -114,7 +114,7 @@ func (h *hospital) number(r *http.Request) string {
 	if value == 0 {
 		return `{"status":"success","data":{"resultType":"matrix","result":[]}}`
 	}
-	return fmt.Sprintf(`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[%d,"%.0f"]]}]}}`, time.Now().Add(-time.Second).Unix(), value)
+	return fmt.Sprintf(`{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[%s,"%.0f"]]}]}}`, r.FormValue("end"), value)
 }
 
 func (h *hospital) examine(t *testing.T, send bool) doctor.Report {
