@@ -41,7 +41,7 @@ func newWorld(t *testing.T, s sinktest.Settings) *world {
 	w := &world{t: t, slack: server, place: place, file: sinktest.File(t, token+"\n"), log: lines}
 	w.cfg = Config{
 		Buttons: []release.Offer{release.OfferApprove, release.OfferReject, release.OfferRollBack, release.OfferFreeze, release.OfferMarkWrong, release.OfferSnooze},
-		Name:    "deploys", TokenFile: w.file, Channel: channel, URL: place.URL + "/api", Curves: true,
+		Name:    "deploys", TokenFile: w.file, Channel: channel, URL: place.URL + "/api",
 		CAFile: place.CAFile, ProxyURL: place.ProxyURL, Timeout: place.Timeout, Log: log,
 	}
 	return w
@@ -143,6 +143,7 @@ func TestOnlyWhatSomebodyDecidesHasAButton(t *testing.T) {
 
 func TestTheCurveIsInTheThreadOnce(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
+	w.cfg.Curves = true
 	m := sinktest.Regressed("abc")
 	ref := w.deliver(nil, m)
 	w.deliver(ref, sinktest.Then(m, release.SaysRestored, "again"))
@@ -161,6 +162,7 @@ func TestTheCurveIsInTheThreadOnce(t *testing.T) {
 
 func TestWhatTheAppMayNotDoIsToldOnceAndTheMessageStands(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
+	w.cfg.Curves = true
 	w.slack.Forbid("files:write")
 	w.slack.Forbid("channels:history")
 	s := w.sink()
@@ -215,7 +217,6 @@ func TestADeletedParentIsPostedAnew(t *testing.T) {
 
 func TestSlacksLimitIsKeptTo(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
-	w.cfg.Curves = false
 	w.slack.Limit(3 * time.Second)
 	s := w.sink()
 	if _, err := s.Deliver(t.Context(), sinktest.Regressed("one"), nil); err != nil {
@@ -325,6 +326,7 @@ func TestAnUpdateThatComesLateIsDropped(t *testing.T) {
 func TestWhicheverAnswerIsLostNothingIsThereTwice(t *testing.T) {
 	for skip := range 20 {
 		w := newWorld(t, sinktest.Settings{})
+		w.cfg.Curves = true
 		m := sinktest.Regressed("abc")
 		then := sinktest.Then(m, release.SaysRollingBack, "goes back")
 		w.slack.Fail(standin.Fault{Lose: true, Skip: skip, Times: 1})
