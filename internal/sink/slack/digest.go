@@ -17,8 +17,11 @@ import (
 
 const (
 	digestType = "watchtower_digest"
-	maxEntries = 40 // releases that a digest names; it counts the others
-	maxEntry   = release.HeadlineLimit
+	// Releases that a digest names; it counts the others. Slack refuses metadata
+	// that are large without a word of how large that is.
+	maxEntries = 25
+	maxEntry   = 90  // characters
+	maxPage    = 200 // bytes
 )
 
 // entry is a release in a digest, as its metadata keep it.
@@ -50,7 +53,11 @@ func (c *conn) digest(ctx context.Context, m release.Message, day string) (strin
 	if err != nil {
 		return day, err
 	}
-	d.Entries[m.Release] = entry{State: m.State, Text: plain.Cut(plain.Headline(m), maxEntry), Page: m.URL(release.LinkRelease), At: m.At.Unix()}
+	e := entry{State: m.State, Text: plain.Cut(plain.Headline(m), maxEntry), Page: m.URL(release.LinkRelease), At: m.At.Unix()}
+	if len(e.Page) > maxPage {
+		e.Page = ""
+	}
+	d.Entries[m.Release] = e
 	for len(d.Entries) > maxEntries {
 		oldest := slices.MinFunc(slices.Collect(maps.Keys(d.Entries)), func(a, b release.ID) int {
 			return cmp.Or(cmp.Compare(d.Entries[a].At, d.Entries[b].At), cmp.Compare(a, b))

@@ -125,7 +125,7 @@ func (s *Sink) Deliver(ctx context.Context, m release.Message, ref []byte) ([]by
 	if err != nil {
 		return ref, err
 	}
-	if quiet := s.cfg.Digest && at.TS == "" && !m.State.Open() && !m.Test; quiet || at.Digest != "" {
+	if quiet := s.cfg.Digest && at.TS == "" && !m.State.Open() && !m.Test && m.Release != ""; quiet || at.Digest != "" {
 		if at.Digest, err = c.digest(ctx, m, at.Digest); err != nil || quiet {
 			at.Sequence = m.Sequence
 			return remember(ref, at, err)

@@ -292,7 +292,7 @@ func TestADigestHoldsADaysReleases(t *testing.T) {
 	}
 	w.deliver(refs[44], sinktest.Then(healthy(44), release.SaysHealthy, "shop/webapp44 is no worse"))
 	p := w.parent()
-	for _, want := range []string{"Releases of 2026-03-04: 45", "shop/webapp43 <!channel>", "webapp44 is no worse", "and 5 before"} {
+	for _, want := range []string{"Releases of 2026-03-04: 45", "shop/webapp43 <!channel>", "webapp44 is no worse", "and 20 before"} {
 		if !strings.Contains(p.Plain(), want) {
 			t.Errorf("%q is not in %s", want, p.Plain())
 		}
