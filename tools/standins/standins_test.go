@@ -24,7 +24,7 @@ import (
 )
 
 // started is the command as it runs, and the configuration it wrote.
-func started(t *testing.T) (base, dir string, cfg *config.Config) {
+func started(t testing.TB) (base, dir string, cfg *config.Config) {
 	t.Helper()
 	address, mail := sinktest.Nowhere(t), sinktest.Nowhere(t)
 	dir = t.TempDir()

@@ -50,7 +50,7 @@ func (s Settings) timeout() time.Duration {
 }
 
 // Nowhere is an address on loopback where nothing listens.
-func Nowhere(t *testing.T) string {
+func Nowhere(t testing.TB) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
