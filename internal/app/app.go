@@ -60,6 +60,7 @@ type app struct {
 	policies  *policies
 	examiner  *examiner
 	hooks     *hooks
+	expected  *expected // nil: nothing is silenced
 	images    *registry.Resolver
 	lease     *kube.Lease          // nil: this replica agrees with no other
 	current   atomic.Pointer[term] // what watches the cluster now; nil before the first
@@ -120,6 +121,12 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	}
 	if a.images, err = newImages(cfg); err != nil {
 		return nil, err
+	}
+	if q, ok := deps.Alerter.(quieter); ok && cfg.Alertmanager.Expected != nil {
+		live := func(ctx context.Context) ([]store.Record, error) { return a.store.Live(ctx, cfg.Cluster) }
+		if a.expected, err = newExpected(cfg.Alertmanager.Expected, q, live, a.log); err != nil {
+			return nil, err
+		}
 	}
 	a.hooks = newHooks(cfg, told, a.responder, a.store, a.log)
 	a.onClose(a.hooks.close)

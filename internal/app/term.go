@@ -176,6 +176,9 @@ func (a *app) lead(ctx context.Context, t *term) error {
 	g.Go(func() error { return named("verification", t.verifier.Run(ctx)) })
 	g.Go(func() error { return named("kubernetes", t.watcher.Run(ctx)) })
 	g.Go(func() error { return a.keepHouse(ctx) })
+	if a.expected != nil {
+		g.Go(func() error { return a.expected.run(ctx) })
+	}
 	return g.Wait()
 }
 

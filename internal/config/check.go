@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/route"
 )
 
 // checker looks at what the decoder read: ranges, addresses, what must be
@@ -212,6 +214,28 @@ func (k *checker) alertmanager() {
 	if k.given("alertmanager.timeout") {
 		k.between("alertmanager.timeout", a.Timeout, 100*time.Millisecond, time.Minute)
 	}
+	k.expected("alertmanager.expected", a.Expected)
+}
+
+// defaultExpected is how long a silence of expected alerts lasts.
+const defaultExpected = 5 * time.Minute
+
+func (k *checker) expected(at string, e *Expected) {
+	if e == nil {
+		return
+	}
+	if len(e.Matchers) == 0 {
+		k.at(at+".matchers", "no alert is named: add matchers: ['alertname=~\"KubePod.*\"'], or remove expected")
+	}
+	for i, m := range e.Matchers {
+		if _, err := route.ParseMatchers(m); err != nil {
+			k.at(fmt.Sprintf("%s.matchers[%d]", at, i), "%s", err)
+		}
+	}
+	if !k.given(at + ".for") {
+		e.For = defaultExpected
+	}
+	k.between(at+".for", e.For, time.Minute, time.Hour)
 }
 
 func (k *checker) forge() {

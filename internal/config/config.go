@@ -83,8 +83,18 @@ type Alertmanager struct {
 	BearerTokenFile string `yaml:"bearer_token_file"`
 	// Tell receivers nothing, at first, of a release whose labels a silence there matches.
 	Silences bool `yaml:"silences"`
+	// Alerts that a rollout is expected to raise: they are silenced in its namespace while it is verified. Without it nothing is.
+	Expected *Expected `yaml:"expected"`
 	// How long one instance may take to accept an alert.
 	Timeout time.Duration `yaml:"timeout"`
+}
+
+// Expected says which alerts a rollout is expected to raise.
+type Expected struct {
+	// Matchers of the alerts, all of which must match, as in alertname=~"KubePod.*". {workload} in one is the workload's name. That of the namespace is added.
+	Matchers []string `yaml:"matchers" jsonschema:"required,minItems=1"`
+	// How long a silence lasts that is not renewed, such as after a crash. Default: 5m.
+	For time.Duration `yaml:"for"`
 }
 
 // ForgeGitea is the kind of a Gitea or Forgejo server.

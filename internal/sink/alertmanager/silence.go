@@ -42,8 +42,9 @@ type silence struct {
 }
 
 // Silenced answers the silence that matches the labels, nil without one. A
-// label that is missing is empty, as in Alertmanager. What it answers is ten
-// seconds old at most.
+// label that is missing is empty, as in Alertmanager. Those of Quieten do not
+// count: they are for the alerts of others. What it answers is ten seconds old at
+// most.
 //
 // Its error, a *release.Error, is that no instance could say. Whether somebody
 // is told nevertheless is the caller's to decide.
@@ -58,7 +59,7 @@ func (s *Sink) Silenced(ctx context.Context, set map[string]string) (*Silence, e
 		s.silences.active, s.silences.at = active, time.Now()
 	}
 	for _, each := range s.silences.active {
-		if each.EndsAt.After(time.Now()) && each.matches(set) {
+		if each.CreatedBy != author && each.EndsAt.After(time.Now()) && each.matches(set) {
 			return &each.Silence, nil
 		}
 	}
