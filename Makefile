@@ -20,6 +20,7 @@ build: ## bin/watchtower and bin/lab
 	@echo "building bin/watchtower and bin/lab (a few minutes the first time, while dependencies compile)"
 	$(GO) build -tags $(TAGS) -trimpath -ldflags "$(LDFLAGS)" -o bin/watchtower ./cmd/watchtower
 	cd lab && $(GO) build -trimpath -o ../bin/lab ./cmd/lab
+	$(GO) build -tags $(TAGS) -trimpath -o bin/standins ./tools/standins
 	cd lab && $(GO) build -trimpath -o ../bin/webapp ./webapp
 
 test-short: ## the tests that need no cluster, in a few minutes
@@ -89,4 +90,4 @@ bin/lab:
 	cd lab && $(GO) build -trimpath -o ../bin/lab ./cmd/lab
 
 demo: build ## a bad release on a real cluster, caught and rolled back; DEMO_EXIT=1 ends after the story
-	bin/lab demo --watchtower bin/watchtower --webapp bin/webapp $(if $(DEMO_EXIT),--exit)
+	bin/lab demo --watchtower bin/watchtower --webapp bin/webapp --standins bin/standins $(if $(DEMO_EXIT),--exit)

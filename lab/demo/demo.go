@@ -42,7 +42,10 @@ history: 10m`
 type Options struct {
 	Stack      stack.Options
 	Watchtower string // the executable
-	Out        io.Writer
+	// Standins is the executable of the stand-ins of receivers; empty: nobody but
+	// Alertmanager is told.
+	Standins string
+	Out      io.Writer
 	// Exit ends after the story; otherwise the demo stays up until ctx ends.
 	Exit bool
 }
@@ -57,6 +60,9 @@ func Run(ctx context.Context, opt Options) error {
 	if d.stopTraffic != nil {
 		d.stopTraffic()
 	}
+	if d.receivers != nil {
+		d.receivers.stop()
+	}
 	if d.lab != nil {
 		d.lab.Down()
 	}
@@ -69,6 +75,7 @@ type demo struct {
 	lab         *stack.Lab
 	service     *service.Service
 	timeline    *timeline
+	receivers   *receivers
 	stopTraffic func()
 	figures     figures
 }
@@ -112,8 +119,14 @@ func (d *demo) start(ctx context.Context) error {
 	d.lab = lab
 	info := lab.Info()
 	d.say.line("up in %.1f s; kubeconfig %s", info.StartedSeconds, info.Kubeconfig)
+	more := ""
+	if d.opt.Standins != "" {
+		if d.receivers, more, err = startReceivers(ctx, d.opt.Standins, filepath.Join(info.StateDir, "receivers")); err != nil {
+			return err
+		}
+	}
 	d.service, err = service.New(info, service.Config{
-		Binary: d.opt.Watchtower, Dir: filepath.Join(info.StateDir, "watchtower"), Policy: policy,
+		Binary: d.opt.Watchtower, Dir: filepath.Join(info.StateDir, "watchtower"), Policy: policy, More: more,
 	})
 	if err != nil {
 		return err
@@ -239,7 +252,7 @@ func (d *demo) consequences(ctx context.Context, rec *service.Record, decided ti
 	}
 	d.say.step("ISSUE opened: %s", action.URL)
 	d.say.issue(issue)
-	return nil
+	return d.messages(ctx, id)
 }
 
 // rollOut deploys an image and waits until Watchtower has seen it and the

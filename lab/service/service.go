@@ -33,6 +33,7 @@ type Config struct {
 	Namespaces      []string // to watch; empty: all
 	Tick            time.Duration
 	Policy          string // YAML of the policy, one key a line
+	More            string // YAML of further keys, as it stands in the file
 }
 
 // Service is one Watchtower, running or not.
@@ -64,7 +65,8 @@ registry:
   plain_http: ["{{.RegistryAddr}}"]
   mirrors: {docker.io: "{{.RegistryAddr}}"}
 policy:
-{{.PolicyBlock}}`))
+{{.PolicyBlock}}
+{{.More}}`))
 
 // New writes the configuration of a Watchtower for a lab. Start starts it.
 func New(lab stack.Info, cfg Config) (*Service, error) {

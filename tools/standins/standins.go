@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -153,31 +154,41 @@ func run(ctx context.Context, address, mail, dir string) error {
 
 // write writes the receivers as a configuration names them, and their secrets.
 func (a *all) write(dir, base, mail string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
 		return err
 	}
 	files := map[string]string{
 		"routing-key": a.routingKey, "slack-token": slackToken, "slack-app-token": slackApp, "grafana-token": grafanaToken, "hook-secret": hookSecret,
-		"watchtower-receivers.yaml": a.config(base, mail),
+		"url": base,
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
-	return nil
+	// The configuration appears last and whole: who waits for it finds the rest.
+	whole := filepath.Join(dir, "watchtower-receivers.yaml")
+	if err := os.WriteFile(whole+".new", []byte(a.config(dir, base, mail)), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(whole+".new", whole)
 }
 
-func (a *all) config(base, mail string) string {
+func (a *all) config(dir, base, mail string) string {
+	file := func(name string) string { return strconv.Quote(filepath.Join(dir, name)) }
 	return `receivers:
   - name: pager
-    pagerduty: {routing_key_file: routing-key, url: "` + base + `/pagerduty", changes: true}
+    pagerduty: {routing_key_file: ` + file("routing-key") + `, url: "` + base + `/pagerduty", changes: true}
   - name: deploys
-    slack: {token_file: slack-token, channel: ` + channel + `, url: "` + base + `/api/"}
+    slack: {token_file: ` + file("slack-token") + `, channel: ` + channel + `, url: "` + base + `/api/", curves: true}
   - name: boards
-    grafana: {url: "` + base + `/grafana", token_file: grafana-token}
+    grafana: {url: "` + base + `/grafana", token_file: ` + file("grafana-token") + `}
   - name: hook
-    webhook: {url: "` + base + `/webhook", secret_file: hook-secret}
+    webhook: {url: "` + base + `/webhook", secret_file: ` + file("hook-secret") + `}
   - name: list
     email: {server: "` + mail + `", from: watchtower@example.com, to: [ops@example.com], plaintext: true}
 `

@@ -66,11 +66,11 @@ func until(m release.Message) time.Time {
 // found again.
 func tags(m release.Message) []string {
 	out := []string{tagAll, keyTag(m)}
-	for name, value := range map[string]string{
-		"namespace": m.Workload.Namespace, "workload": m.Workload.Name, "verdict": cmp.Or(string(m.Verdict), string(release.Pending)),
+	for _, t := range [][2]string{
+		{"namespace", m.Workload.Namespace}, {"workload", m.Workload.Name}, {"verdict", cmp.Or(string(m.Verdict), string(release.Pending))},
 	} {
-		if value != "" {
-			out = append(out, tag(name, value))
+		if t[1] != "" {
+			out = append(out, tag(t[0], t[1]))
 		}
 	}
 	return out

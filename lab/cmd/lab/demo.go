@@ -26,6 +26,7 @@ happen the exit status is 1.`,
 	}
 	cmd.Flags().StringVar(&opt.Watchtower, "watchtower", "bin/watchtower", "the watchtower executable")
 	cmd.Flags().StringVar(&opt.Stack.Webapp, "webapp", "", "executable of the sample service")
+	cmd.Flags().StringVar(&opt.Standins, "standins", "", "executable of the stand-ins of receivers, which show what people are told")
 	cmd.Flags().BoolVar(&opt.Exit, "exit", false, "end after the story")
 	return cmd
 }
