@@ -40,6 +40,9 @@ func (w *watched) Unfollow(id release.ID) {
 	delete(w.follows, id)
 }
 
+// Peers are none: what others suffer too is not what is looked at here.
+func (w *watched) Peers(string) []string { return nil }
+
 func (w *watched) Observe(id release.ID) (release.Observation, bool) {
 	w.mu.Lock()
 	r, ok := w.follows[id]
