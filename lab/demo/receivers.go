@@ -34,8 +34,11 @@ func startReceivers(ctx context.Context, binary, dir string) (r *receivers, conf
 		cancel()
 		return nil, "", fmt.Errorf("start the stand-ins of receivers: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // it is told to end by its being killed
+	}()
 	r = &receivers{stop: func() {
 		cancel()
 		<-ended
@@ -98,13 +101,13 @@ type received struct {
 // whole reports whether every receiver was told of a release to its end.
 func (r received) whole(id string) error {
 	if len(r.PagerDuty.Incidents) != 1 || !strings.Contains(r.PagerDuty.Incidents[0].DedupKey, id) || r.PagerDuty.Incidents[0].Status != "resolved" {
-		return fmt.Errorf("PagerDuty shows %d incidents, or one that is not resolved", len(r.PagerDuty.Incidents))
+		return fmt.Errorf("at PagerDuty there are %d incidents, or one that is not resolved", len(r.PagerDuty.Incidents))
 	}
 	if len(r.Slack) != 1 || len(r.Slack[0].Thread) == 0 {
-		return fmt.Errorf("Slack shows %d messages, or one without a thread", len(r.Slack))
+		return fmt.Errorf("in Slack there are %d messages, or one without a thread", len(r.Slack))
 	}
 	if len(r.Grafana) != 1 || !slices.Contains(r.Grafana[0].Tags, "release:"+id) {
-		return fmt.Errorf("Grafana shows %d annotations", len(r.Grafana))
+		return fmt.Errorf("in Grafana there are %d annotations", len(r.Grafana))
 	}
 	if n := len(r.Webhook); n == 0 || r.Webhook[n-1].Data.State != "restored" || r.Webhook[0].Data.Release != id {
 		return fmt.Errorf("the webhook was told %d times, and not of the end", n)
