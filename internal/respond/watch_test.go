@@ -67,8 +67,6 @@ func (w *watched) Observe(id release.ID) (release.Observation, bool) {
 }
 
 // snapshot is a Deployment as a watch event shows it.
-func (w *watched) Peers(string) []string { return nil }
-
 func (w *watched) snapshot(name string) release.Rollout {
 	w.cluster.mu.Lock()
 	defer w.cluster.mu.Unlock()
