@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 // quietened are those of an Alertmanager, as far as they are asked for.
 type quietened struct {
+	mu     sync.Mutex
 	err    error
 	asked  []time.Time
 	last   alertmanager.Quiet
@@ -25,6 +27,8 @@ type quietened struct {
 }
 
 func (s *quietened) Quieten(_ context.Context, q alertmanager.Quiet) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
@@ -33,6 +37,8 @@ func (s *quietened) Quieten(_ context.Context, q alertmanager.Quiet) error {
 }
 
 func (s *quietened) Lift(_ context.Context, key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err == nil {
 		s.lifted = append(s.lifted, key)
 	}
@@ -44,7 +50,7 @@ func TestExpectedAlertsAreSilentWhileARolloutIsVerified(t *testing.T) {
 		at := &quietened{}
 		var live []store.Record
 		e, err := newExpected(&config.Expected{Matchers: []string{`alertname=~"KubePod.*"`, `pod=~"{workload}-.*"`, `deployment!="{workload}"`}, For: 4 * time.Minute},
-			at, func(context.Context) ([]store.Record, error) { return live, nil }, slog.New(slog.DiscardHandler))
+			at, func(context.Context) ([]store.Record, error) { at.mu.Lock(); defer at.mu.Unlock(); return live, nil }, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +66,9 @@ func TestExpectedAlertsAreSilentWhileARolloutIsVerified(t *testing.T) {
 			t.Fatalf("silenced %d times without a rollout", len(at.asked))
 		}
 		rel := release.Release{ID: "abc", Workload: release.Workload{Namespace: "shop", Name: "web.app"}}
+		at.mu.Lock()
 		live = []store.Record{{Release: rel, Live: true}}
+		at.mu.Unlock()
 		wait(10 * time.Minute)
 		// Every quarter of the time, and soon after the rollout was seen.
 		if n := len(at.asked); n < 10 || n > 11 {
@@ -76,10 +84,13 @@ func TestExpectedAlertsAreSilentWhileARolloutIsVerified(t *testing.T) {
 		if at.last.Key != "watchtower/abc" || at.last.For != 4*time.Minute || !strings.Contains(at.last.Why, "shop/web.app") {
 			t.Errorf("got %+v", at.last)
 		}
-		at.err = errors.New("away")
-		live = nil
+		at.mu.Lock()
+		at.err, live = errors.New("away"), nil
+		at.mu.Unlock()
 		wait(time.Minute)
+		at.mu.Lock()
 		at.err = nil
+		at.mu.Unlock()
 		wait(lookForRollouts)
 		if !slices.Equal(at.lifted, []string{"watchtower/abc"}) {
 			t.Errorf("ended %v", at.lifted)
