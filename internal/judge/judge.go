@@ -120,6 +120,19 @@ func (j *Judge) e() float64 {
 	return sum
 }
 
+// suspected is e, were no evidence kept back for an outage that both arms may have.
+func (j *Judge) suspected() float64 {
+	sum := 0.0
+	for _, t := range j.tests {
+		logE := t.logE()
+		if s, ok := t.(*series); ok {
+			logE = s.with(s.unheld)
+		}
+		sum += t.top().weight * expCapped(logE)
+	}
+	return sum
+}
+
 // note keeps a finding, the latest text for each pod and signal.
 func (j *Judge) note(signal string, found suspicion) {
 	f := release.Finding{Kind: "bad_pod", Pod: found.pod, Message: signal + ": " + found.text}
@@ -161,7 +174,7 @@ func (s *series) reference() (release.Count, release.Arm) {
 // Assess gives the answer now. It changes nothing.
 func (j *Judge) Assess() Assessment {
 	a := Assessment{
-		E: j.e(), Threshold: 1 / j.cfg.Alpha,
+		E: j.e(), Suspected: j.suspected(), Threshold: 1 / j.cfg.Alpha,
 		Regressed: j.regressed, RegressedAt: j.regressedAt,
 		Signals: make([]SignalResult, len(j.tests)),
 	}

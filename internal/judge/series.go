@@ -19,6 +19,7 @@ type series struct {
 	health   health
 	pods     pods
 	then     float64 // ln of the evidence against history
+	unheld   float64 // the same were nothing kept back
 	outside  bool    // the stable arm suffered too
 	sound    bool    // the release once was as the history
 
@@ -86,7 +87,8 @@ func (s *series) step(at time.Time, t Tick) {
 		s.outside = s.outside || softened
 	}
 	if s.baseline.known {
-		s.then = s.past.hold(&s.baseline, at, s.past.logE(&s.baseline, s.dispersion().upper()))
+		s.unheld = s.past.logE(&s.baseline, s.dispersion().upper())
+		s.then = s.past.hold(&s.baseline, at, s.unheld)
 	}
 }
 
@@ -111,12 +113,14 @@ func (s *series) guess() float64 {
 // is fair because, whatever the true rate, the arms speak of different ticks; it
 // carries evidence on when the old pods go away half-way. Were it alone, an
 // untrue history could undo what the stable arm has shown.
-func (s *series) logE() float64 {
+func (s *series) logE() float64 { return s.with(s.then) }
+
+// with combines both, given the evidence against history.
+func (s *series) with(then float64) float64 {
 	now := s.present.logE()
 	if !s.baseline.known {
 		return now
 	}
-	then := s.then
 	return logAdd(logAdd(now, then), now+then) - math.Log(3)
 }
 

@@ -87,6 +87,9 @@ type ValueTick struct {
 type Assessment struct {
 	// E is the weighted mean of the signals' current e-values; Threshold is 1/α.
 	E, Threshold float64
+	// Suspected is E with the evidence that is kept back while an outage of both arms
+	// may be the cause. It convicts nobody; others may suffer of what it tells.
+	Suspected float64
 	// Regressed latches at the tick at which E crosses Threshold with the excess
 	// in more than one pod; RegressedAt is that tick.
 	Regressed   bool

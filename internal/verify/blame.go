@@ -17,6 +17,8 @@ const suspectE = 20
 // of the same namespace that began within some time of it.
 const (
 	overlapPatience = 2 * time.Minute
+	// callPatience is the same for one that the workload is seen to call.
+	callPatience = 5 * time.Minute
 	overlapSpan     = 10 * time.Minute
 )
 
@@ -64,7 +66,7 @@ func (t *verification) suspect(v release.Verdict, at time.Time) {
 	if t.suspectedAt.IsZero() && (t.armsE() >= suspectE || v.Kind == release.Regressed && stateConvicts(v)) {
 		t.suspectedAt = at
 	}
-	if t.troubledAt.IsZero() && (t.assessment.E >= suspectE || !t.suspectedAt.IsZero()) {
+	if t.troubledAt.IsZero() && (max(t.assessment.E, t.assessment.Suspected) >= suspectE || !t.suspectedAt.IsZero()) {
 		t.troubledAt = at
 	}
 }
@@ -128,7 +130,11 @@ func (t *verification) blame(others []Suspect, at time.Time) string {
 		if !since.IsZero() && !since.After(at) {
 			return o.Name()
 		}
-		if !t.crossedAt.IsZero() && at.Sub(t.crossedAt) < overlapPatience {
+		patience := overlapPatience
+		if o.Calls(t.release) {
+			patience = callPatience
+		}
+		if !t.crossedAt.IsZero() && at.Sub(t.crossedAt) < patience {
 			t.waitFor = o.Name()
 		}
 	}
