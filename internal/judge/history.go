@@ -188,8 +188,8 @@ type past struct {
 	sound                 bool    // the release alone was as the history at some time
 }
 
-func newPast() past {
-	return past{bet: newWealth(len(betShares), firstShareHarm)}
+func newPast(tick time.Duration) past {
+	return past{bet: newWealth(len(betShares), firstShareHarm), overlap: overlap{tick: tick.Seconds()}}
 }
 
 // step plays one tick of the release alone. phi is the dispersion as known

@@ -70,6 +70,9 @@ func (c Config) sane() Config {
 	if !(c.Alpha > 0 && c.Alpha < 1) {
 		c.Alpha = d.Alpha
 	}
+	if c.Tick <= 0 {
+		c.Tick = 15 * time.Second
+	}
 	if !(c.Beta > 0 && c.Beta < 1) {
 		c.Beta = d.Beta
 	}

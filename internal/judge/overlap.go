@@ -10,6 +10,9 @@ const (
 	// overlapTicks is how finely the time in which both arms serve is remembered;
 	// when it lasts longer neighbouring ticks are joined.
 	overlapTicks = 32
+	// outageEvery is how rare it is for an outage to begin just then: one that began in
+	// so many seconds is as likely beforehand as harm of the release.
+	outageEvery = 120
 	// aloneTicks of the release after the stable arm has gone tell how bad it was.
 	aloneTicks = 4
 )
@@ -22,7 +25,8 @@ type overlap struct {
 	stride int // ticks joined into one
 	filled int // of the last one
 	alone  release.Count
-	after  int // ticks in alone
+	after  int     // ticks in alone
+	tick   float64 // seconds
 }
 
 // bothArms are the counts of one or more ticks, small because a release has many.
@@ -76,13 +80,14 @@ func (o *overlap) halve() {
 
 // shared is how much likelier, in nats, all this is if both arms were in trouble
 // from some tick on than if the release alone was, from some tick on; in either case
-// they did as the history before. It is never above what a stable arm that did well
-// to the end says, however little it served then. so many bad requests come together.
+// they did as the history before. The shorter the time in which trouble of both would
+// have to have begun the less likely it is. So many bad requests come together.
 func (o *overlap) shared(rate, bursts float64) float64 {
 	if o.n == 0 || rate <= 0 {
 		return 0
 	}
-	both, one := math.Inf(-1), math.Inf(-1)
+	var both [overlapTicks]float64
+	one := 0.0
 	suffix, stable := o.alone, release.Count{}
 	gain := func(c release.Count) float64 { // of its own rate over the history's
 		x, n := float64(c.Bad), float64(c.Total)
@@ -94,9 +99,11 @@ func (o *overlap) shared(rate, bursts float64) float64 {
 	for i := o.n - 1; i >= 0; i-- {
 		suffix, stable = suffix.Add(o.ticks[i].release.count()), stable.Add(o.ticks[i].stable.count())
 		one = math.Max(one, gain(suffix))
-		if stable.Total > 0 {
-			both = math.Max(both, gain(suffix.Add(stable)))
-		}
+		both[i] = gain(suffix.Add(stable))
 	}
-	return (both - one) / bursts
+	sum, seconds := math.Inf(-1), float64(o.stride)*o.tick
+	for i := range o.n {
+		sum = logAdd(sum, (both[i]-one)/bursts+math.Log(seconds/outageEvery))
+	}
+	return sum
 }

@@ -84,7 +84,7 @@ func TestAnyCountsGiveFiniteAnswers(t *testing.T) {
 func TestImpossibleCountsAndPoliciesDoNoHarm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		wild := rapid.Float64()
-		cfg := Config{wild.Draw(t, "alpha"), wild.Draw(t, "beta"), wild.Draw(t, "effect"), wild.Draw(t, "ratio"), wild.Draw(t, "increase")}
+		cfg := Config{wild.Draw(t, "alpha"), wild.Draw(t, "beta"), wild.Draw(t, "effect"), wild.Draw(t, "ratio"), wild.Draw(t, "increase"), 0}
 		j := New(cfg, []Signal{{Name: "x", Weight: -1, Required: true, History: []release.Count{{Total: -5, Bad: 9}, {Total: 500, Bad: 900}}}})
 		for k := range 5 {
 			c := release.Count{Total: rapid.Int64().Draw(t, "total"), Bad: rapid.Int64().Draw(t, "bad")}

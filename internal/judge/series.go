@@ -39,7 +39,7 @@ func newSeries(cfg Config, s Signal, weight float64) *series {
 		head: head{s.Name, weight, s.Required}, r0: r0,
 		baseline: newBaseline(s.History, r0),
 		present:  newPresent(strings.HasPrefix(s.Name, release.SignalErrorRatio)),
-		past:     newPast(),
+		past:     newPast(cfg.Tick),
 		pods:     newPods(),
 		// The release's ticks are the ones that may change for good.
 		releaseSpan: scatter{successive: true},

@@ -18,6 +18,8 @@ type Config struct {
 	// HealthyRatio and HealthyIncrease say what is tolerated when health is to be
 	// shown: the larger of ratio × baseline and baseline + increase.
 	HealthyRatio, HealthyIncrease float64
+	// Tick is how long a tick is; 0 stands for 15 s.
+	Tick time.Duration
 }
 
 // Signal declares one test before its first tick: the proportion of bad

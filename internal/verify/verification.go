@@ -217,6 +217,7 @@ func (t *verification) setUp() bool {
 		declared[i] = m.declared
 	}
 	t.judge = judge.New(judge.Config{
+		Tick:  t.tick,
 		Alpha: t.policy.Alpha, Beta: t.policy.Beta, MinEffect: t.policy.MinEffect,
 		HealthyRatio: t.policy.HealthyRatio, HealthyIncrease: t.policy.HealthyIncrease,
 	}, declared)
