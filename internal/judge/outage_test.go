@@ -37,6 +37,7 @@ func TestTroubleOfBothIsToldFromHarmOfTheRelease(t *testing.T) {
 		{"both begin to fail in the last minute", append(bothServe(8, of(0, 100), of(0, 300)), bothServe(4, of(5, 100), of(15, 300))...), nil, 1, 1000, true},
 		{"the release begins to fail in the last tick, in which the stable arm hardly serves", append(bothServe(8, of(0, 100), of(0, 300)), bothServe(1, of(10, 100), of(0, 3))...), nil, -3, -2, false},
 		{"the release fails from the start, and both served for one tick only", bothServe(1, of(10, 100), of(0, 3)), nil, -3, -2, false},
+		{"no tick has both", nil, []release.Count{of(10, 100)}, math.Inf(-1), -1000, false},
 		{"nothing fails", bothServe(8, of(0, 100), of(0, 300)), nil, -0.01, 0.1, true},
 	} {
 		t.Run(c.says, func(t *testing.T) {

@@ -84,7 +84,7 @@ func (o *overlap) halve() {
 // have to have begun the less likely it is. So many bad requests come together.
 func (o *overlap) shared(rate, bursts float64) float64 {
 	if o.n == 0 || rate <= 0 {
-		return 0
+		return math.Inf(-1) // there was no such time
 	}
 	var both [overlapTicks]float64
 	one := 0.0

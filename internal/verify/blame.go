@@ -19,7 +19,7 @@ const (
 	overlapPatience = 2 * time.Minute
 	// callPatience is the same for one that the workload is seen to call.
 	callPatience = 5 * time.Minute
-	overlapSpan     = 10 * time.Minute
+	overlapSpan  = 10 * time.Minute
 )
 
 // Suspect is a release that may be why others suffer, once it has trouble.
