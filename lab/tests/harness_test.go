@@ -59,6 +59,10 @@ func (s *scene) of(t *testing.T, name string) *scene {
 	return &scene{t: t, ns: s.ns, name: name, Service: s.Service}
 }
 
+// manyAtOnce keeps the breaker closed: two dozen workloads that regress at once are
+// no incident here.
+const manyAtOnce = "actions: {breaker: {rollbacks: 1000, rollbacks_per_namespace: 1000, regressions: 1000}}"
+
 // newScene makes the corner; change, when given, alters what Watchtower is
 // told of the outside. Watchtower is not started.
 func newScene(t *testing.T, change func(*service.Config)) *scene {
@@ -67,6 +71,7 @@ func newScene(t *testing.T, change func(*service.Config)) *scene {
 	ns = strings.Trim(ns[max(0, len(ns)-50):], "-")
 	cfg := service.Config{
 		Binary: binary, Dir: t.TempDir(), Namespaces: []string{ns}, Policy: fastPolicy,
+		More: manyAtOnce,
 	}
 	if change != nil {
 		change(&cfg)
