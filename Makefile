@@ -30,7 +30,7 @@ test-short: ## the tests that need no cluster, in a few minutes
 
 test: build ## all tests: with the race detector, and against a real cluster
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
-	@echo "testing the service (three minutes with the race detector, and a few more while it compiles the first time)"
+	@echo "testing the service (a quarter of an hour with the race detector, half of it for what follows a verdict)"
 	$(GO) test -tags $(TAGS) $(RACE) -timeout 30m ./...
 	@echo "building what is missing of a real cluster (once, up to half an hour on two cores)"
 	bin/lab build
