@@ -254,17 +254,7 @@ func (e *examiner) Report() (doctor.Report, bool) {
 }
 
 func (e *examiner) run(ctx context.Context) error {
-	timer := time.NewTimer(examineFirst)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		e.examine(ctx)
-		timer.Reset(examineEvery)
-	}
+	return rounds(ctx, examineFirst, examineEvery, e.examine)
 }
 
 func (e *examiner) examine(ctx context.Context) {

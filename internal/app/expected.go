@@ -51,19 +51,7 @@ func newExpected(cfg *config.Expected, at quieter, live func(ctx context.Context
 }
 
 // run keeps silences until ctx ends.
-func (e *expected) run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
-		e.look(ctx)
-		timer.Reset(lookForRollouts)
-	}
-}
+func (e *expected) run(ctx context.Context) error { return rounds(ctx, 0, lookForRollouts, e.look) }
 
 // look makes the silences of new rollouts, renews those of others, and ends
 // those of rollouts that are verified no more.

@@ -17,15 +17,7 @@ const (
 func (a *app) keepHouse(ctx context.Context) error {
 	r := a.cfg.Store.Retention
 	keep := store.Retention{Releases: r.Releases, Curves: r.Curves, Audit: r.Audit}
-	timer := time.NewTimer(houseAfter)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-			timer.Reset(houseEvery)
-		}
+	return rounds(ctx, houseAfter, houseEvery, func(ctx context.Context) {
 		done, err := a.store.Retain(ctx, keep, time.Now())
 		if err != nil && ctx.Err() == nil {
 			a.log.Error("what is past its retention was not removed", "err", err)
@@ -36,5 +28,5 @@ func (a *app) keepHouse(ctx context.Context) error {
 		if head, _, err := a.store.AuditMarks(ctx); err == nil && head.ID > 0 {
 			a.log.Info("audit head", "cluster", a.cfg.Cluster, "id", head.ID, "hash", head.Hash)
 		}
-	}
+	})
 }
