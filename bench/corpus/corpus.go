@@ -79,6 +79,9 @@ type Truth struct {
 	// Bound is when the data hold ln(1/α) nats about the regression, α = 0.001, in
 	// seconds after StartedAt; 0 where they never do, or where that means nothing.
 	Bound float64 `json:"bound_seconds,omitempty"`
+	// Power is the probability with which the best of all tests finds the regression;
+	// 1 where nobody worked it out.
+	Power float64 `json:"power,omitempty"`
 }
 
 // New simulates a world of a family.

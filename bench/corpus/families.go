@@ -10,9 +10,18 @@ import (
 type Family struct {
 	Name      string
 	Regressed bool
-	Weight    int // how many of a hundred, roughly
+	Weight    int // how many of a hundred, roughly; 0: one alone, since it costs as much as eight
 	Says      string
+	Days      int // how many days before are stored too, around the time of the rollout
 	change    func(*sim, *workload)
+}
+
+func sound(name string, weight int, says string, change func(*sim, *workload)) Family {
+	return Family{Name: name, Weight: weight, Says: says, change: change}
+}
+
+func regressed(name string, weight int, says string, change func(*sim, *workload)) Family {
+	return Family{Name: name, Regressed: true, Weight: weight, Says: says, change: change}
 }
 
 // isNew tells the release's pods.
@@ -21,21 +30,22 @@ func (p *pod) isNew() bool { return p.arm == fresh }
 // Healthy are the families without fault of the release.
 func Healthy() []Family {
 	return []Family{
-		{"aa-quiet", false, 20, "the same version again", func(_ *sim, w *workload) { w.burst = 1 }},
-		{"aa-bursts", false, 12, "the same version, failures come in bursts", func(s *sim, w *workload) { w.burst = pick(s, 3.0, 8, 20); w.base = pick(s, 0.002, 0.01, 0.03) }},
-		{"diurnal-ramp", false, 6, "traffic doubles or halves within the hour", ramp},
-		{"cold-start", false, 8, "each new pod is slow for its first minute", coldStart},
-		{"low-traffic", false, 8, "a request every few seconds", func(s *sim, w *workload) { w.rate = pick(s, 0.1, 0.3, 0.8) }},
-		{"zero-traffic", false, 5, "nobody calls", func(_ *sim, w *workload) { w.rate = 0 }},
-		{"incident-before", false, 6, "an outage that began before the rollout goes on", incidentBefore},
-		{"outage-both-arms", false, 6, "a dependency fails, for both versions", outage},
-		{"bad-node", false, 4, "one new pod stands on a bad node", badNode},
-		{"autoscaling", false, 5, "the replicas double while the rollout is on", autoscaling},
-		{"route-shift", false, 5, "traffic shifts to the slow route, for both versions", routeShift},
-		{"improvement", false, 5, "fewer failures, and faster", improvement},
-		{"missing-scrapes", false, 5, "a third of the scrapes fail", func(s *sim, w *workload) { w.missed = func(time.Time) bool { return s.rand.IntN(3) == 0 } }},
-		{"source-outage", false, 3, "nothing is stored for some minutes", sourceOutage},
-		{"old-pods-fail-stopping", false, 4, "old pods fail requests as they stop", oldPodsStop},
+		sound("aa-quiet", 20, "the same version again", func(_ *sim, w *workload) { w.burst = 1 }),
+		sound("aa-bursts", 12, "the same version, failures come in bursts", func(s *sim, w *workload) { w.burst = pick(s, 3.0, 8, 20); w.base = pick(s, 0.002, 0.01, 0.03) }),
+		sound("diurnal-ramp", 6, "traffic doubles or halves within the hour", ramp),
+		sound("cold-start", 8, "each new pod is slow for its first minute", coldStart),
+		sound("low-traffic", 8, "a request every few seconds", func(s *sim, w *workload) { w.rate = pick(s, 0.1, 0.3, 0.8) }),
+		sound("zero-traffic", 5, "nobody calls", func(_ *sim, w *workload) { w.rate = 0 }),
+		sound("incident-before", 6, "an outage that began before the rollout goes on", incidentBefore),
+		sound("outage-both-arms", 6, "a dependency fails, for both versions", outage),
+		sound("bad-node", 4, "one new pod stands on a bad node", badNode),
+		sound("autoscaling", 5, "the replicas double while the rollout is on", autoscaling),
+		sound("route-shift", 5, "traffic shifts to the slow route, for both versions", routeShift),
+		sound("improvement", 5, "fewer failures, and faster", improvement),
+		sound("missing-scrapes", 5, "a third of the scrapes fail", func(s *sim, w *workload) { w.missed = func(time.Time) bool { return s.rand.IntN(3) == 0 } }),
+		sound("source-outage", 3, "nothing is stored for some minutes", sourceOutage),
+		sound("old-pods-fail-stopping", 4, "old pods fail requests as they stop", oldPodsStop),
+		{Name: "daily-trouble", Says: "every day at this time something makes requests fail", Days: 7, change: daily},
 	}
 }
 
@@ -43,26 +53,24 @@ func Healthy() []Family {
 func Regressions() []Family {
 	out := []Family{}
 	for _, times := range []float64{1.5, 2, 3, 5, 10} {
-		out = append(out, Family{
-			fmt.Sprintf("errors-x%g", times), true, 9, fmt.Sprintf("%g times as many failures", times),
-			func(s *sim, w *workload) { errorsTimes(s, w, times) },
-		})
+		out = append(out, regressed(fmt.Sprintf("errors-x%g", times), 9, fmt.Sprintf("%g times as many failures", times),
+			func(s *sim, w *workload) { errorsTimes(s, w, times) }))
 	}
 	return append(out,
-		Family{"errors-from-zero", true, 8, "failures where there were none", errorsFromZero},
-		Family{"latency-20", true, 4, "everything takes 20 % longer", slower("+20%", 1.2)},
-		Family{"latency-50", true, 6, "everything takes half as long again", slower("+50%", 1.5)},
-		Family{"latency-x2", true, 6, "everything takes twice as long", slower("x2", 2)},
-		Family{"latency-tail", true, 4, "one in twenty requests takes five times as long", tail},
-		Family{"one-route", true, 5, "one route fails ten times as often", oneRoute},
-		Family{"late-onset", true, 5, "failures begin 8 minutes after the rollout is complete", lateOnset},
-		Family{"crash-loop", true, 5, "the new containers crash again and again", crashLoop},
-		Family{"oom", true, 4, "the new containers are killed for want of memory", outOfMemory},
-		Family{"hang", true, 5, "new pods are ready, take requests and finish none", hang},
-		Family{"never-serve", true, 4, "new pods hang from the first request on, and nothing shows of it but silence", neverServe},
-		Family{"callers-only", true, 4, "requests to new pods fail before they get there", callersOnly},
-		Family{"overlap-pair", true, 5, "two workloads roll out at once; the one that is called is to blame", nil},
-		Family{"slow-leak", true, 3, "the new version's memory grows until it is killed", slowLeak},
+		regressed("errors-from-zero", 8, "failures where there were none", errorsFromZero),
+		regressed("latency-20", 4, "everything takes 20 % longer", slower("+20%", 1.2)),
+		regressed("latency-50", 6, "everything takes half as long again", slower("+50%", 1.5)),
+		regressed("latency-x2", 6, "everything takes twice as long", slower("x2", 2)),
+		regressed("latency-tail", 4, "one in twenty requests takes five times as long", tail),
+		regressed("one-route", 5, "one route fails ten times as often", oneRoute),
+		regressed("late-onset", 5, "failures begin 8 minutes after the rollout is complete", lateOnset),
+		regressed("crash-loop", 5, "the new containers crash again and again", crashLoop),
+		regressed("oom", 4, "the new containers are killed for want of memory", outOfMemory),
+		regressed("hang", 5, "new pods are ready, take requests and finish none", hang),
+		regressed("never-serve", 4, "new pods hang from the first request on, and nothing shows of it but silence", neverServe),
+		regressed("callers-only", 4, "requests to new pods fail before they get there", callersOnly),
+		regressed("overlap-pair", 5, "two workloads roll out at once; the one that is called is to blame", nil),
+		regressed("slow-leak", 3, "the new version's memory grows until it is killed", slowLeak),
 	)
 }
 
@@ -119,6 +127,24 @@ func outage(s *sim, w *workload) {
 		return w.base
 	}
 	s.shared(w, from, to)
+}
+
+// daily is trouble that comes at the same time of each day, soon after the rollout is
+// complete, and that no other workload has: a backup, a batch job.
+func daily(s *sim, w *workload) {
+	from := w.completed().Add(time.Duration(30+s.rand.IntN(300)) * time.Second)
+	to := from.Add(time.Duration(8+s.rand.IntN(15)) * time.Minute)
+	level := math.Max(0.03, 4*w.base) * (1 + s.rand.Float64())
+	w.affectedBy = "unreleased"
+	w.failing = func(_ *pod, _ int, at time.Time) float64 {
+		for at.Before(s.begin) {
+			at = at.Add(24 * time.Hour)
+		}
+		if at.After(from) && at.Before(to) {
+			return level
+		}
+		return w.base
+	}
 }
 
 func badNode(s *sim, w *workload) {

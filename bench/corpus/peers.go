@@ -14,7 +14,7 @@ func (s *sim) peersOf(w *workload, change func(i int, peer *workload)) {
 		peer.dialect = w.dialect
 		peer.pods = nil
 		for k := range peer.replicas {
-			begin := s.begin.Add(-time.Hour)
+			begin := s.origin()
 			peer.pods = append(peer.pods, s.newPod(peer, stable, k, begin, begin, s.end.Add(time.Hour)))
 		}
 		change(i, peer)
@@ -53,7 +53,8 @@ func (s *sim) called(w *workload) {
 					bad, all = bad+w.failure(p, min(r, len(w.routes)-1), at), all+1
 				}
 			}
-			return peer.base + bad/math.Max(all, 1)
+			// It calls as often as the release is called, at most.
+			return peer.base + bad/math.Max(all, 1)*math.Min(1, w.demand(at)/math.Max(peer.demand(at), 1e-9))
 		}
 	})
 }

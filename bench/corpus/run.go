@@ -13,9 +13,24 @@ import (
 // bounds are the buckets of Prometheus' client libraries, in seconds.
 var bounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, math.Inf(1)}
 
-// run plays the world, one scrape interval after the other.
+// run plays the world, and before it the same time of earlier days.
 func (s *sim) run() {
-	for at := s.begin; at.Before(s.end); at = at.Add(s.opt.Scrape) {
+	for day := s.family.Days; day >= 0; day-- {
+		ago := time.Duration(day) * 24 * time.Hour
+		s.play(s.begin.Add(-ago), s.end.Add(-ago))
+	}
+}
+
+// play plays a part of it, one scrape interval after the other.
+func (s *sim) play(begin, end time.Time) {
+	for _, w := range s.workloads {
+		for _, p := range w.pods {
+			if p.counted.Before(begin) { // what it served since is not asked for
+				p.counted = begin
+			}
+		}
+	}
+	for at := begin; at.Before(end); at = at.Add(s.opt.Scrape) {
 		s.noise = 0.9*s.noise + 0.015*s.rand.NormFloat64()
 		s.wave = 0.97*s.wave + 0.03*s.rand.NormFloat64()
 		for _, w := range s.workloads {

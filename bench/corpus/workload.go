@@ -125,6 +125,11 @@ func (s *sim) draw() *workload {
 	return w
 }
 
+// origin is since when the stable pods run.
+func (s *sim) origin() time.Time {
+	return s.begin.Add(-time.Hour - time.Duration(s.family.Days)*24*time.Hour)
+}
+
 // schedule draws the lives of the pods: each new one takes the place of an old one
 // once it is ready.
 func (s *sim) schedule(w *workload) {
@@ -141,7 +146,7 @@ func (s *sim) scheduleAt(w *workload, gap time.Duration) {
 		born := w.start.Add(2*time.Second + time.Duration(i)*gap)
 		ready := born.Add(time.Duration(8+s.rand.IntN(25)) * time.Second)
 		w.pods = append(w.pods,
-			s.newPod(w, stable, i, s.begin.Add(-time.Hour), s.begin.Add(-time.Hour), ready.Add(2*time.Second)),
+			s.newPod(w, stable, i, s.origin(), s.origin(), ready.Add(2*time.Second)),
 			s.newPod(w, fresh, i, born, ready, s.end.Add(time.Hour)))
 	}
 }
@@ -227,6 +232,6 @@ func (w *workload) truth(s *sim) Truth {
 		Namespace: s.namespace, Workload: w.name, ReplicaSet: w.sets[fresh], Previous: w.sets[stable],
 		Family: s.family.Name, Regressed: w.regressed, Ambiguous: w.ambiguous, Kind: w.kind, Effect: w.effect,
 		Requests: w.rate, Dialect: w.dialect.name, StartedAt: w.start, OnsetAt: w.onset, AffectedBy: w.affectedBy,
-		Bound: w.bound(s),
+		Bound: w.bound(s), Power: w.power(s),
 	}
 }

@@ -85,6 +85,11 @@ func autoscaling(s *scene, w *workload) {
 
 func routeShift(s *scene, w *workload) {
 	from := s.between(0, 180)
+	for !w.dialect.routed { // nothing would tell it from harm
+		w.dialect = drawDialect(s.dice)
+		w.faults, w.routes = pick(s.dice, w.dialect.faults...), nil
+		w.drawRoutes()
+	}
 	w.routes[len(w.routes)-1].slow = 4
 	w.mix = func(at float64) float64 {
 		if at >= from {

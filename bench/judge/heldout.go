@@ -18,21 +18,21 @@ import (
 
 // heldOut writes the other simulation's rollouts as blocks, starts a real
 // Prometheus over them and has the command itself replay them.
-func heldOut(ctx context.Context, prometheus, watchtower string, healthy, regressed int, seed uint64, verbose bool) error {
+func heldOut(ctx context.Context, prometheus, watchtower string, from heldout.Options, verbose bool) error {
 	dir, err := os.MkdirTemp("", "watchtower-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	begin := time.Now()
-	truth, err := heldout.Write(ctx, filepath.Join(dir, "data"), heldout.Options{
-		Seed: seed, Healthy: healthy, Regressed: regressed, Observe: observe, Spread: time.Duration(healthy+regressed) * 20 * time.Second,
-	})
+	from.Observe, from.Spread = observe, time.Duration(from.Healthy+from.Regressed)*20*time.Second
+	truth, err := heldout.Write(ctx, filepath.Join(dir, "data"), from)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d rollouts written in %s\n", len(truth.Releases), time.Since(begin).Round(time.Second))
-	prom, err := server.Start(prometheus, dir, "global: {}\n", "--storage.tsdb.retention.time=100y", "--query.max-samples=100000000")
+	prom, err := server.Start(prometheus, dir, "global: {}\n", "--storage.tsdb.retention.time=100y", "--query.max-samples=100000000",
+		"--storage.tsdb.min-block-duration=2h", "--storage.tsdb.max-block-duration=2h") // it compacts nothing meanwhile
 	if err != nil {
 		return err
 	}

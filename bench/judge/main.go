@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/watchtower-verify/watchtower/bench/corpus"
+	"github.com/watchtower-verify/watchtower/bench/heldout"
 	"github.com/watchtower-verify/watchtower/bench/memory"
 	"github.com/watchtower-verify/watchtower/bench/rivals"
 	"github.com/watchtower-verify/watchtower/internal/backtest"
@@ -61,7 +62,11 @@ func main() {
 		return
 	}
 	if *prometheus != "" {
-		if err := heldOut(ctx, *prometheus, *watchtower, *healthy, *regressed, *seed, *verbose); err != nil {
+		from := heldout.Options{Seed: *seed, Healthy: *healthy, Regressed: *regressed}
+		if *only != "" {
+			from.Families = strings.Split(*only, ",")
+		}
+		if err := heldOut(ctx, *prometheus, *watchtower, from, *verbose); err != nil {
 			fmt.Fprintln(os.Stderr, "judge:", err)
 			os.Exit(1)
 		}
@@ -129,7 +134,11 @@ func share(families []corpus.Family, n int, seed uint64, only string) []job {
 	}
 	var out []job
 	for _, f := range families {
-		for range max(1, n*f.Weight/weights) {
+		part := n / max(1, len(families)) // where none has a weight
+		if weights > 0 {
+			part = n * f.Weight / weights
+		}
+		for range max(1, part) {
 			out = append(out, job{family: f, seed: r.Uint64()})
 		}
 	}

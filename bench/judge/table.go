@@ -89,12 +89,12 @@ func printSound(all []outcome) {
 func printRegressed(all []outcome) {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Println("\nRegressions")
-	fmt.Fprintln(t, "family\treleases\tfound\thealthy\ttoo little\tbound in time ×3\tfound\tmedian delay\tp90\tmedian delay/bound\t")
+	fmt.Fprintln(t, "family\treleases\tfound\thealthy\ttoo little\tbound in time ×3\tfound\tbest test\tmedian delay\tp90\tmedian delay/bound\t")
 	for _, f := range families(all) {
 		of := filter(all, func(o outcome) bool { return o.Family == f })
 		due := within(of, 3)
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", f, len(of), count(of, release.Regressed), count(of, release.Healthy),
-			count(of, release.InsufficientData), len(due), count(due, release.Regressed),
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%.1f\t%s\t%s\t%s\t\n", f, len(of), count(of, release.Regressed), count(of, release.Healthy),
+			count(of, release.InsufficientData), len(due), count(due, release.Regressed), reachable(due)*float64(len(due)),
 			seconds(quantile(delays(of, release.Regressed), 0.5)), seconds(quantile(delays(of, release.Regressed), 0.9)), ratio(quantile(overBound(of), 0.5)))
 	}
 	_ = t.Flush()
@@ -145,7 +145,8 @@ func printTotals(sound, bad []outcome) {
 		wrong, len(judged), 100*float64(wrong)/math.Max(1, float64(len(judged))), 100*low, 100*high)
 	for _, factor := range []float64{3, 1.5} {
 		due := within(bad, factor)
-		fmt.Printf("  recall with the bound in time by a factor of %g: %s\n", factor, share100(count(due, release.Regressed), len(due)))
+		fmt.Printf("  recall with the bound in time by a factor of %g: %s; the best of all tests: %.1f %%\n",
+			factor, share100(count(due, release.Regressed), len(due)), 100*reachable(due))
 	}
 	states := filter(bad, func(o outcome) bool { return o.Kind == "state" || o.Kind == "silence" })
 	fmt.Printf("  recall of states and silence: %s\n", share100(count(states, release.Regressed), len(states)))
@@ -159,6 +160,15 @@ func printTotals(sound, bad []outcome) {
 	fmt.Printf("  of overlapping pairs, the caller not blamed: %s; the culprit named: %s\n",
 		share100(len(pairs)-count(pairs, release.Regressed), len(pairs)),
 		share100(len(filter(pairs, func(o outcome) bool { return o.by == o.AffectedBy })), len(pairs)))
+}
+
+// reachable is what the best of all tests would find, a share.
+func reachable(all []outcome) float64 {
+	sum := 0.0
+	for _, o := range all {
+		sum += o.Power
+	}
+	return sum / math.Max(1, float64(len(all)))
 }
 
 func share100(n, of int) string {

@@ -131,31 +131,11 @@ func newRejectCommand() *cobra.Command {
 	return newClickCommand("reject", "End the rollback of a release that waits for a person", "is rejected", (*client.Client).Reject)
 }
 
-// newClickCommand is a command that decides a rollback that waits.
+// newClickCommand is a command that decides a rollback.
 func newClickCommand(name, short, done string, do func(c *client.Client, ctx ctx, id release.ID, reason string) (release.Action, error)) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: name + " RELEASE", Short: short, Args: oneArgument("RELEASE"),
-		Long: short + `.
-
-RELEASE is an ID, the start of one, or namespace/workload for the newest release
-of that workload. Who asks is known by the token.`,
-		Example: fmt.Sprintf("  watchtower %s shop/webapp --reason \"checkout fails\" --token-file ~/.watchtower-token", name),
-	}
-	connect, reason := writerFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := connect()
-		if err != nil {
-			return err
-		}
-		d, err := c.Find(cmd.Context(), args[0])
-		if err != nil {
-			return wrongName(err)
-		}
-		if _, err := do(c, cmd.Context(), d.Release.ID, *reason); err != nil {
-			return wrongName(err)
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "The rollback of %s, release %s, %s.\n", d.Release.Workload, d.Release.ID, done)
-		return nil
-	}
-	return cmd
+	return newAskCommand(name, short, short+".", fmt.Sprintf("  watchtower %s shop/webapp --reason \"checkout fails\" --token-file ~/.watchtower-token", name),
+		func(cmd *cobra.Command, c *client.Client, d wire.Detail, reason string) (string, error) {
+			_, err := do(c, cmd.Context(), d.Release.ID, reason)
+			return fmt.Sprintf("The rollback of %s, release %s, %s.", d.Release.Workload, d.Release.ID, done), err
+		})
 }

@@ -105,17 +105,17 @@ who can write the database can write, it is an anchor for audit verify.`,
 		}
 		w := cmd.OutOrStdout()
 		if len(args) == 1 {
-			f, err := os.OpenFile(args[0], os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if err != nil {
-				return fmt.Errorf("write the audit: %w", err)
+			f, opened := os.OpenFile(args[0], os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			if opened != nil {
+				return fmt.Errorf("write the audit: %w", opened)
 			}
-			defer func() { err = errors.Join(err, f.Close()) }()
+			defer func() { err = finish(f, err) }()
 			w = f
 		}
 		out := bufio.NewWriter(w)
 		enc := json.NewEncoder(out)
 		var head auditHead
-		err = eachAudit(cmd.Context(), c, func(p wire.AuditPage) error {
+		beyond, err := eachAudit(cmd.Context(), c, func(p wire.AuditPage) error {
 			head = auditHead{auditFormat, p.Base, p.Head}
 			return enc.Encode(head)
 		}, func(r release.AuditRow) error { return enc.Encode(r) })
@@ -125,39 +125,52 @@ who can write the database can write, it is an anchor for audit verify.`,
 		if err := out.Flush(); err != nil {
 			return fmt.Errorf("write the audit: %w", err)
 		}
+		if beyond > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "Row %d lies after the head of the chain and was not written by Watchtower: it is not among the exported.\n", beyond)
+		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "The head of the chain is %d:%s\n", head.Head.ID, head.Head.Hash)
 		return nil
 	}
 	return cmd
 }
 
-// eachAudit reads the audit up to the head it has now.
-func eachAudit(ctx context.Context, c *client.Client, begin func(wire.AuditPage) error, row func(release.AuditRow) error) error {
+// eachAudit reads the audit up to the head it has now. It answers with the ID of a
+// row that lies beyond the head and was not added since, 0 when there is none.
+func eachAudit(ctx context.Context, c *client.Client, begin func(wire.AuditPage) error, row func(release.AuditRow) error) (beyond int64, err error) {
 	first, err := c.Audit(ctx, "", -1, 1)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := begin(first); err != nil {
-		return err
+		return 0, err
 	}
 	for after := first.Base.ID; ; {
 		p, err := c.Audit(ctx, "", after, wire.MaxLimit)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for _, r := range p.Rows {
 			if r.ID > first.Head.ID {
-				return nil
+				return lying(ctx, c, r.ID)
 			}
 			if err := row(r); err != nil {
-				return err
+				return 0, err
 			}
 		}
 		if p.NextAfter == nil {
-			return nil
+			return 0, nil
 		}
 		after = *p.NextAfter
 	}
+}
+
+// lying is the ID of a row that is beyond the head, 0 when the head has come to it.
+func lying(ctx context.Context, c *client.Client, id int64) (int64, error) {
+	now, err := c.Audit(ctx, "", -1, 1)
+	if err != nil || now.Head.ID >= id {
+		return 0, err
+	}
+	return id, nil
 }
 
 func newAuditVerifyCommand() *cobra.Command {
@@ -187,18 +200,22 @@ The exit status is 0 when all is sound and 1 otherwise.`,
 			return usageError{err, cmd.CommandPath()}
 		}
 		v := &verification{anchors: marks}
+		var beyond int64
 		if len(args) == 1 {
 			err = v.file(args[0])
 		} else {
 			var c *client.Client
 			if c, err = connect(); err == nil {
-				err = eachAudit(cmd.Context(), c, func(p wire.AuditPage) error { v.begin(p.Base, p.Head); return nil }, v.row)
+				beyond, err = eachAudit(cmd.Context(), c, func(p wire.AuditPage) error { v.begin(p.Base, p.Head); return nil }, v.row)
 			}
 		}
 		if err != nil {
 			return err
 		}
 		faults := v.chain.End(v.head)
+		if beyond > 0 {
+			faults = append(faults, release.AuditFault{ID: beyond, Why: "it lies after the head of the chain"})
+		}
 		printFaults(cmd.OutOrStdout(), faults)
 		if len(faults) > 0 {
 			fmt.Fprintf(cmd.ErrOrStderr(), "The audit of %d rows is not what was written.\n", v.chain.Rows())

@@ -30,6 +30,7 @@ type checkAnswer struct {
 	File     string         `json:"file"`
 	Valid    bool           `json:"valid"`
 	Problems []checkProblem `json:"problems"`
+	Warnings []string       `json:"warnings,omitempty"`
 }
 
 // checkProblem is one fault. File is "" for the configuration file itself.
@@ -67,15 +68,18 @@ to: only the files are read.`,
 		if *show {
 			return checkAndRender(cmd.OutOrStdout(), path, *labels, output.value)
 		}
-		problems, err := check(path)
+		problems, warnings, err := check(path)
 		if err != nil {
 			return usageError{err, ""}
 		}
 		if output.value == "json" {
-			if err := printAs(cmd.OutOrStdout(), "json", checkAnswer{path, len(problems) == 0, problems}); err != nil {
+			if err := printAs(cmd.OutOrStdout(), "json", checkAnswer{path, len(problems) == 0, problems, warnings}); err != nil {
 				return err
 			}
 		} else if len(problems) == 0 {
+			for _, w := range warnings {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: warning: %s\n", path, w)
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s has no fault.\n", path)
 		} else {
 			for _, p := range problems {
@@ -91,8 +95,9 @@ to: only the files are read.`,
 }
 
 // check lists the faults of the configuration file and, when it has none, of
-// the catalogue it names. The error is that the file cannot be read at all.
-func check(path string) ([]checkProblem, error) {
+// the catalogue it names, and what it warns of. The error is that the file cannot
+// be read at all.
+func check(path string) (problems []checkProblem, warnings []string, err error) {
 	cfg, err := config.Load(path)
 	var faults config.Problems
 	switch {
@@ -101,15 +106,15 @@ func check(path string) ([]checkProblem, error) {
 		for i, f := range faults {
 			out[i] = checkProblem{Line: f.Line, Column: f.Column, Message: f.Message, text: f.String()}
 		}
-		return out, nil
+		return out, nil, nil
 	case release.ErrorCode(err) == release.CodeNotFound:
-		return nil, fmt.Errorf("there is no configuration file %s: name it by --config", path)
+		return nil, nil, fmt.Errorf("there is no configuration file %s: name it by --config", path)
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case cfg.Catalogue == "":
-		return []checkProblem{}, nil
+		return []checkProblem{}, cfg.Warnings(), nil
 	}
-	return checkCatalogue(cfg.Catalogue), nil
+	return checkCatalogue(cfg.Catalogue), cfg.Warnings(), nil
 }
 
 // checkCatalogue lists the faults of a directory of catalogue files as they

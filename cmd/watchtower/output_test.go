@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,4 +57,18 @@ func TestYAMLSaysTheSameAsJSON(t *testing.T) {
 			t.Fatalf("YAML differs from JSON (-json +yaml):\n%s\n%s", diff, &asYAML)
 		}
 	})
+}
+
+func TestAListSaysWhichVerdictIsWrong(t *testing.T) {
+	var out strings.Builder
+	of := func(id release.ID, wrong *release.Mark) wire.Summary {
+		return wire.Summary{Release: release.Release{ID: id}, Verdict: release.Verdict{Kind: release.Regressed, Wrong: wrong, Summary: "it got worse"}}
+	}
+	if err := printTable(&out, []wire.Summary{of("aaa", nil), of("bbb", &release.Mark{By: "ann"})}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if strings.Contains(lines[1], "wrong") || !strings.Contains(lines[2], "regressed (wrong)") {
+		t.Error(out.String())
+	}
 }

@@ -73,7 +73,7 @@ func printTable(w io.Writer, releases []wire.Summary) error {
 			r.Release.StartedAt.UTC().Format(time.RFC3339),
 			release.OneLine(r.Release.Workload.String(), 60),
 			release.VersionStep(r.Release),
-			release.OneLine(string(r.Verdict.Kind), 20),
+			release.OneLine(verdictWords(r.Verdict), 30),
 			map[bool]string{true: "yes", false: "no"}[r.Live],
 			release.OneLine(summary(r), release.HeadlineLimit))
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/config"
 	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/route"
 	"github.com/watchtower-verify/watchtower/internal/template"
 )
 
@@ -21,15 +22,24 @@ type rendered struct {
 	State    release.MessageState `json:"state"`
 	// Told is whether the routes send it there when nothing was told before, and At
 	// when.
-	Told   bool       `json:"told"`
-	At     *time.Time `json:"at,omitempty"`
-	Route  string     `json:"route,omitempty"`
-	Title  string     `json:"title"`
-	Text   string     `json:"text"`
-	Blocks string     `json:"blocks,omitempty"`
+	Told  bool       `json:"told"`
+	At    *time.Time `json:"at,omitempty"`
+	Route string     `json:"route,omitempty"`
+	// Group is what a group of the receiver has in common, and when it is told.
+	Group  *renderedGroup `json:"group,omitempty"`
+	Title  string         `json:"title"`
+	Text   string         `json:"text"`
+	Blocks string         `json:"blocks,omitempty"`
 	// Faults are templates that could not be filled in: the built-in text stands in
 	// their place.
 	Faults []string `json:"faults,omitempty"`
+}
+
+// renderedGroup is how a receiver is told of releases together.
+type renderedGroup struct {
+	Key      string `json:"key"`
+	Wait     string `json:"group_wait"`
+	Interval string `json:"group_interval"`
 }
 
 // render makes every message of a sample release for every receiver.
@@ -49,19 +59,40 @@ func render(cfg *config.Config, labels map[string]string, now time.Time) ([]rend
 	maps.Copy(carried, labels)
 	var out []rendered
 	for _, r := range cfg.Receivers {
+		var group *rendered
 		for _, m := range message.Samples(now, cfg.Places(), carried) {
 			maps.Copy(m.Labels, labels) // also those that a workload cannot set, to try routes with
 			one := renderOne(r.Name, m, templates[r.Name])
 			one.Kind = r.Kind()
-			for _, d := range tree.Decide(m, now, func(string) bool { return false }) {
-				if d.Receiver == r.Name {
-					one.Told, one.At, one.Route = true, &d.At, d.Route
-				}
-			}
+			decide(&one, tree, m, now)
 			out = append(out, one)
+			if one.Group != nil && m.State == release.SaysRegressed {
+				together := message.SampleGroup(now, cfg.Places(), carried)
+				maps.Copy(together.Labels, labels)
+				many := renderOne(r.Name, together, templates[r.Name])
+				many.Kind, many.Told, many.At, many.Route, many.Group = one.Kind, one.Told, one.At, one.Route, one.Group
+				many.State = message.KindGroup
+				group = &many
+			}
+		}
+		if group != nil {
+			out = append(out, *group)
 		}
 	}
 	return out, nil
+}
+
+// decide notes what the routes say of a message.
+func decide(one *rendered, tree *route.Tree, m release.Message, now time.Time) {
+	for _, d := range tree.Decide(m, now, func(string) bool { return false }) {
+		if d.Receiver != one.Receiver {
+			continue
+		}
+		one.Told, one.At, one.Route = true, &d.At, d.Route
+		if g := d.Group; g != nil {
+			one.Group = &renderedGroup{g.Key[strings.LastIndex(g.Key, ":{")+1:], release.Seconds(g.Wait.Seconds()), release.Seconds(g.Interval.Seconds())}
+		}
+	}
 }
 
 func renderOne(receiver string, m release.Message, t *template.Receiver) rendered {
@@ -95,6 +126,9 @@ func printRendered(w io.Writer, all []rendered, now time.Time) {
 			told = "told " + r.At.UTC().Format("2006-01-02 15:04 UTC") + ", after the quiet hours (" + r.Route + ")"
 		case r.Told:
 			told = "told (" + r.Route + ")"
+		}
+		if g := r.Group; g != nil {
+			told += ", together with all of " + g.Key + ", first " + g.Wait + " after the first of them, then every " + g.Interval + " at most"
 		}
 		fmt.Fprintf(w, "\n  [%s] %s\n", r.State, told)
 		indented(w, r.Title)

@@ -98,8 +98,8 @@ good version back and opens the hotfix issue.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{err, cmd.CommandPath()}
 	})
-	root.AddCommand(newServeCommand(), newReleasesCommand(), newExplainCommand(), newSignalsCommand(),
-		newActionsCommand(), newApproveCommand(), newRejectCommand(), newBreakerCommand(),
+	root.AddCommand(newServeCommand(), newReleasesCommand(), newSuspectsCommand(), newExplainCommand(), newSignalsCommand(),
+		newActionsCommand(), newApproveCommand(), newRejectCommand(), newRollbackCommand(), newWrongCommand(), newSnoozeCommand(), newBreakerCommand(),
 		newBacktestCommand(), newPatternsCommand(), newAuditCommand(), newStoreCommand(), newConfigCommand(), newDoctorCommand(), newVersionCommand())
 	markUsage(root)
 	return root

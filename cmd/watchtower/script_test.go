@@ -19,11 +19,12 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/api/apitest"
 	"github.com/watchtower-verify/watchtower/internal/doctor"
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store/storetest/postgres"
 )
 
 func TestMain(m *testing.M) {
 	version = "v1.2.3"
-	testscript.Main(m, map[string]func(){"watchtower": main})
+	testscript.Main(postgres.Main{M: m}, map[string]func(){"watchtower": main})
 }
 
 // TestCommandLine runs the scripts in testdata against a server with releases

@@ -153,16 +153,11 @@ not exist, or to standard output. Jobs that are not done are among it.`,
 		defer func() { err = errors.Join(err, s.Close()) }()
 		out := cmd.OutOrStdout()
 		if len(args) == 1 {
-			f, err := os.OpenFile(args[0], os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if err != nil {
-				return fmt.Errorf("write the export: %w", err)
+			f, opened := os.OpenFile(args[0], os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			if opened != nil {
+				return fmt.Errorf("write the export: %w", opened)
 			}
-			defer func() {
-				if err == nil {
-					err = f.Sync()
-				}
-				err = errors.Join(err, f.Close())
-			}()
+			defer func() { err = finish(f, err) }()
 			out = f
 		}
 		counts, err := s.Export(cmd.Context(), out)
@@ -173,6 +168,17 @@ not exist, or to standard output. Jobs that are not done are among it.`,
 		return nil
 	}
 	return cmd
+}
+
+// finish closes a file that was written whole, and removes one that was not.
+func finish(f *os.File, err error) error {
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 func newStoreImportCommand() *cobra.Command {

@@ -20,6 +20,12 @@ type Actions interface {
 	Action(ctx context.Context, key string) (release.Action, error)
 	Approve(ctx context.Context, id release.ID, by release.By) error
 	Reject(ctx context.Context, id release.ID, by release.By) error
+	// RollBack has a release rolled back as one that was approved.
+	RollBack(ctx context.Context, id release.ID, by release.By) error
+	// MarkWrong notes that a release was called regressed although it is not.
+	MarkWrong(ctx context.Context, id release.ID, by release.By) error
+	// Snooze has a receiver, "" for every one, told nothing for a while.
+	Snooze(ctx context.Context, id release.ID, receiver string, within time.Duration, by release.By) (until time.Time, err error)
 	Retry(ctx context.Context, key string, by release.By) error
 	Drop(ctx context.Context, key string, by release.By) error
 	Breakers(ctx context.Context) ([]release.Breaker, error)
@@ -57,6 +63,9 @@ func describeActions(api huma.API, s *service, tokens []Token) {
 	huma.Register(api, read("list-breakers", wire.BreakerPath, "Show the breakers that ever opened"), s.breakers)
 	huma.Register(api, write("approve-rollback", one+wire.ApproveSuffix, RoleApprove, "Have a rollback done that waits for a person"), s.approve)
 	huma.Register(api, write("reject-rollback", one+wire.RejectSuffix, RoleApprove, "End a rollback that waits for a person"), s.reject)
+	huma.Register(api, write("roll-back", one+wire.RollBackSuffix, RoleApprove, "Have a release rolled back although the policy would not"), s.rollBack)
+	huma.Register(api, write("mark-wrong", one+wire.WrongSuffix, RoleApprove, "Note that a release was called regressed although it is not"), s.markWrong)
+	huma.Register(api, write("snooze", one+wire.SnoozeSuffix, RoleApprove, "Tell receivers nothing more of a release for a while"), s.snooze)
 	huma.Register(api, write("retry-action", wire.ActionsPath+"/retry", RoleApprove, "Carry out anew what failed, or what a breaker holds"), s.retry)
 	huma.Register(api, write("drop-action", wire.ActionsPath+"/drop", RoleAdmin, "Settle what failed: somebody has seen to it"), s.drop)
 	huma.Register(api, write("open-breaker", wire.BreakerPath+"/open", RoleAdmin, "Let nothing be rolled back without a person"), s.openBreaker)
@@ -105,13 +114,53 @@ func (s *service) reject(ctx context.Context, in *clickInput) (*actionOutput, er
 	return s.click(ctx, in, Actions.Reject)
 }
 
+func (s *service) rollBack(ctx context.Context, in *clickInput) (*actionOutput, error) {
+	return s.click(ctx, in, Actions.RollBack)
+}
+
+type verdictOutput struct{ Body release.Verdict }
+
+func (s *service) markWrong(ctx context.Context, in *clickInput) (*verdictOutput, error) {
+	if s.actions == nil {
+		return nil, noActions()
+	}
+	id := release.ID(in.ID)
+	if err := s.actions.MarkWrong(ctx, id, release.By{Actor: callerOf(ctx), Reason: in.Body.Reason}); err != nil {
+		return nil, s.status(ctx, "mark wrong", err)
+	}
+	rec, err := s.releases.Release(ctx, id)
+	if err != nil {
+		return nil, s.status(ctx, "read release", err)
+	}
+	return &verdictOutput{whole(rec.Verdict)}, nil
+}
+
+type snoozeInput struct {
+	ID   string `path:"id" maxLength:"64" pattern:"^[0-9A-Za-z-]+$" doc:"ID of the release."`
+	Body wire.Snooze
+}
+
+type snoozeOutput struct{ Body wire.Snoozed }
+
+func (s *service) snooze(ctx context.Context, in *snoozeInput) (*snoozeOutput, error) {
+	if s.actions == nil {
+		return nil, noActions()
+	}
+	by := release.By{Actor: callerOf(ctx), Reason: in.Body.Reason}
+	until, err := s.actions.Snooze(ctx, release.ID(in.ID), in.Body.Receiver, time.Duration(in.Body.Minutes)*time.Minute, by)
+	if err != nil {
+		return nil, s.status(ctx, "snooze", err)
+	}
+	return &snoozeOutput{wire.Snoozed{Until: until.UTC()}}, nil
+}
+
 func (s *service) click(ctx context.Context, in *clickInput, do func(Actions, context.Context, release.ID, release.By) error) (*actionOutput, error) {
 	if s.actions == nil {
 		return nil, noActions()
 	}
 	id := release.ID(in.ID)
 	if err := do(s.actions, ctx, id, release.By{Actor: callerOf(ctx), Reason: in.Body.Reason}); err != nil {
-		return nil, s.status(ctx, "approve or reject", err)
+		return nil, s.status(ctx, "decide a rollback", err)
 	}
 	return s.action(ctx, release.ActionKey(id, release.ActionRollback))
 }

@@ -77,6 +77,14 @@ func TestWritingNeedsATokenWithTheRole(t *testing.T) {
 		{"too small a role", wire.ReleasesPath + "/" + id + "/approve", viewer, why, http.StatusForbidden, "the token of vera has the role view: this needs approve"},
 		{"approve", wire.ReleasesPath + "/" + id + "/approve", approver, why, http.StatusOK, key},
 		{"reject", wire.ReleasesPath + "/" + id + "/reject", boss, why, http.StatusOK, key},
+		{"roll back", wire.ReleasesPath + "/" + id + "/rollback", approver, why, http.StatusOK, key},
+		{"rolling back takes the role", wire.ReleasesPath + "/" + id + "/rollback", viewer, why, http.StatusForbidden, "this needs approve"},
+		{"mark wrong", wire.ReleasesPath + "/" + id + "/wrong", approver, why, http.StatusOK, `"verdict":"regressed"`},
+		{"marking takes the role", wire.ReleasesPath + "/" + id + "/wrong", viewer, why, http.StatusForbidden, "this needs approve"},
+		{"snooze", wire.ReleasesPath + "/" + id + "/snooze", approver, `{"reason":"I looked","minutes":60,"receiver":"chat"}`, http.StatusOK, `"until":"2026-11-02T11:00:00Z"`},
+		{"snoozing takes the role", wire.ReleasesPath + "/" + id + "/snooze", viewer, `{"reason":"I looked","minutes":60}`, http.StatusForbidden, "this needs approve"},
+		{"a snooze of more than a day", wire.ReleasesPath + "/" + id + "/snooze", approver, `{"reason":"I looked","minutes":1441}`, http.StatusUnprocessableEntity, "minutes"},
+		{"a snooze without a time", wire.ReleasesPath + "/" + id + "/snooze", approver, `{"reason":"I looked"}`, http.StatusUnprocessableEntity, "minutes"},
 		{"no reason", wire.ReleasesPath + "/" + id + "/approve", approver, `{"reason":""}`, http.StatusUnprocessableEntity, "reason"},
 		{"an unknown field", wire.ReleasesPath + "/" + id + "/approve", approver, `{"reason":"x","force":true}`, http.StatusUnprocessableEntity, "force"},
 		{"retry", wire.ActionsPath + "/retry", approver, one, http.StatusOK, key},
@@ -97,7 +105,8 @@ func TestWritingNeedsATokenWithTheRole(t *testing.T) {
 		})
 	}
 	want := []string{
-		"approve " + id + " by ann: I looked", "reject " + id + " by bob: I looked", "retry " + key + " by ann: I looked",
+		"approve " + id + " by ann: I looked", "reject " + id + " by bob: I looked",
+		"roll back " + id + " by ann: I looked", "mark wrong " + id + " by ann: I looked", "snooze " + id + ` at "chat" for 1h0m0s by ann: I looked`, "retry " + key + " by ann: I looked",
 		"drop " + key + " by bob: I looked", "open namespace shop for 30m0s by bob: I looked", `close "shop" resume true by bob: I looked`,
 	}
 	if !slices.Equal(desk.Asked, want) {

@@ -76,7 +76,7 @@ func New(d Deps) http.Handler {
 	get(engine, "/metrics", gin.WrapH(promhttp.HandlerFor(d.Registry, promhttp.HandlerOpts{Registry: d.Registry})))
 
 	pages := gin.WrapH(d.Pages)
-	for _, path := range []string{"/", "/releases/:id", "/assets/:name"} {
+	for _, path := range []string{"/", "/releases/:id", "/releases/:id/curve.png", "/assets/:name"} {
 		get(engine, path, pages)
 	}
 	for path, hook := range d.Hooks {

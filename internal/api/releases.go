@@ -35,7 +35,7 @@ func describe(engine *gin.Engine, d Deps) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-releases", Method: http.MethodGet, Path: wire.ReleasesPath,
 		Summary:     "List releases, newest first",
-		Description: "Evidence comes without its curves and queries. A page may hold a few releases less or more than 'limit'; 'next_before' tells whether there are more.",
+		Description: "Evidence is in the answer about one release. A page may hold a few releases less or more than 'limit'; 'next_before' tells whether there are more.",
 		Errors:      []int{http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
 	}, s.list)
 	huma.Register(api, huma.Operation{
@@ -84,7 +84,7 @@ func (s *service) list(ctx context.Context, in *listInput) (*listOutput, error) 
 	}
 	out := &listOutput{Body: wire.List{Releases: make([]wire.Summary, len(records))}}
 	for i, r := range records {
-		out.Body.Releases[i] = wire.Summary{Release: r.Release, Verdict: whole(r.Verdict), Live: r.Live}
+		out.Body.Releases[i] = wire.Summary{Release: r.Release, Verdict: r.Verdict, Live: r.Live}
 	}
 	if !next.IsZero() {
 		out.Body.NextBefore = &next

@@ -109,7 +109,7 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 	if a.lease, err = newLease(a.client, cfg, a.log); err != nil {
 		return nil, err
 	}
-	deps, told, err := responders(cfg, kube.NewActor(a.client, a.kubeConfig), a.log, a.registry)
+	deps, told, err := responders(cfg, kube.NewActor(a.client, a.kubeConfig), a.store, a.log, a.registry)
 	if told != nil {
 		a.onClose(told.closeAll)
 	}
@@ -128,7 +128,7 @@ func open(ctx context.Context, cfg *config.Config, opt Options) (_ *app, err err
 			return nil, err
 		}
 	}
-	a.hooks = newHooks(cfg, told, a.responder, a.store, a.log)
+	a.hooks = newHooks(cfg, told, a.responder, a.log)
 	a.onClose(a.hooks.close)
 	a.policies = newPolicies(cfg, a.registry)
 	a.examiner = newExaminer(opt.Version, a.serverChecks(), a.registry)
@@ -142,6 +142,9 @@ func (a *app) openStore(ctx context.Context) error {
 		return err
 	}
 	a.store = st
+	a.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "watchtower_store_writes_failed_total", Help: "Writes that the database did not take: its disk is full, it is read-only, locked, damaged or away.",
+	}, func() float64 { return float64(st.WritesFailed()) }))
 	a.onClose(func() {
 		if err := st.Close(); err != nil {
 			a.log.Error("store not closed cleanly", "err", err)
@@ -156,7 +159,7 @@ func (a *app) openServer(reg *prometheus.Registry) {
 		Audit:    a.store,
 		Signals:  newSignals(a.cfg.Cluster, inForce{a}, a.store, a.policies, inForce{a}),
 		Ready: map[string]func(context.Context) error{
-			"store": a.store.Ping,
+			"store": a.store.Ready,
 			"kubernetes": func(context.Context) error {
 				t, err := inForce{a}.term()
 				if err == nil && !t.watcher.Synced() {
@@ -170,9 +173,12 @@ func (a *app) openServer(reg *prometheus.Registry) {
 		Hooks:    a.hooks.handlers,
 		Tokens:   a.tokens,
 		Registry: reg,
-		Pages:    web.New(web.Deps{Releases: a.store, Breakers: a.responder.Breakers, PrometheusURL: a.cfg.Prometheus.URL, Log: a.log}),
-		Version:  a.opt.Version,
-		Log:      a.log,
+		Pages: web.New(web.Deps{
+			Releases: a.store, Breakers: a.responder.Breakers, Doctor: a.examiner,
+			PrometheusURL: a.cfg.Prometheus.URL, Curve: drawn, Log: a.log,
+		}),
+		Version: a.opt.Version,
+		Log:     a.log,
 	})
 	a.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,

@@ -33,18 +33,30 @@ func Doctor(ctx context.Context, configPath, version string, send bool, log *slo
 	if err != nil {
 		return doctor.Report{}, err
 	}
-	return doctor.Examine(ctx, version, checks(cfg, send, log)), nil
+	list := append(checks(cfg, log), doctor.Store(storeOf(cfg, log)))
+	if send {
+		list = append(list, receiverChecks(cfg, log)...)
+	}
+	return doctor.Examine(ctx, version, list), nil
 }
 
-// checks are those that need no running server.
-func checks(cfg *config.Config, send bool, log *slog.Logger) []doctor.Check {
+// storeOf tries the store without having it to itself: a server may.
+func storeOf(cfg *config.Config, log *slog.Logger) doctor.KeeperFunc {
+	return func(ctx context.Context) error {
+		target, err := cfg.Store.Target()
+		if err != nil {
+			return err
+		}
+		return store.Probe(ctx, target, log, store.PasswordFile(cfg.Store.PasswordFile))
+	}
+}
+
+// checks are those that need no running server and tell nobody anything.
+func checks(cfg *config.Config, log *slog.Logger) []doctor.Check {
 	out := []doctor.Check{doctor.Silence(setup(cfg))}
 	out = append(out, clusterChecks(cfg)...)
 	out = append(out, metricChecks(cfg)...)
 	out = append(out, alertChecks(cfg, log)...)
-	if send {
-		out = append(out, receiverChecks(cfg, log)...)
-	}
 	if f := cfg.Forge; f != nil {
 		forge, err := gitea.New(gitea.Config{URL: f.URL, TokenFile: f.TokenFile, Repository: f.Repository, Timeout: f.Timeout})
 		out = append(out, unless("forge", err, func() doctor.Check { return doctor.Forge(forge, f.Repository) }))
@@ -63,7 +75,7 @@ func unless(name string, err error, check func() doctor.Check) doctor.Check {
 }
 
 func setup(cfg *config.Config) doctor.Setup {
-	s := doctor.Setup{Alertmanager: cfg.Alertmanager != nil, Forge: cfg.Forge != nil, ExternalURL: cfg.ExternalURL}
+	s := doctor.Setup{Alertmanager: cfg.Alertmanager != nil, Forge: cfg.Forge != nil, ExternalURL: cfg.ExternalURL, Warnings: cfg.Warnings()}
 	for _, p := range cfg.Policies() {
 		s.Alerts = s.Alerts || p.Autonomy.Allows(release.AutonomyAlert)
 		s.Rollbacks = s.Rollbacks || p.Autonomy.Allows(release.AutonomyApprove)
@@ -81,12 +93,12 @@ func clusterChecks(cfg *config.Config) []doctor.Check {
 	if err != nil {
 		return []doctor.Check{unless("kubernetes", fmt.Errorf("the cluster is not found: %w", err), nil)}
 	}
-	out := []doctor.Check{doctor.Reach("kubernetes", aboutCluster(restConfig), mend)}
 	client, err := kubeClient(cfg.Kubernetes)
-	return append(out, unless("permissions", err, func() doctor.Check {
+	permissions := unless("permissions", err, func() doctor.Check {
 		return doctor.Permissions(allower{kube.NewActor(client, kube.Config{})}, cfg.Kubernetes.Namespaces,
 			doctor.Needs(setup(cfg).Rollbacks, leaseNamespace(cfg)))
-	}))
+	})
+	return []doctor.Check{doctor.After(doctor.Reach("kubernetes", aboutCluster(restConfig), mend), permissions)}
 }
 
 // actorOf acts in the cluster, nil where there is none.
@@ -101,8 +113,8 @@ func actorOf(cfg *config.Config) *kube.Actor {
 // leaseNamespace is where replicas choose a leader, "" where there is no choice to
 // be made or it is not known.
 func leaseNamespace(cfg *config.Config) string {
-	if cfg.Store.URL == "" && cfg.Store.URLFile == "" {
-		return "" // SQLite serves one process
+	if cfg.Replicas == nil {
+		return "" // one process
 	}
 	if cfg.Replicas.Namespace != "" {
 		return cfg.Replicas.Namespace
@@ -165,10 +177,10 @@ func metricChecks(cfg *config.Config) []doctor.Check {
 		a, err := source.About(ctx)
 		return doctor.About{Version: a.Version, Clock: a.Clock}, err
 	})
-	return []doctor.Check{
+	return []doctor.Check{doctor.After(
 		doctor.Reach("prometheus", about, mend),
 		doctor.Measurements("measurements", numbers{source}, cfg.Prometheus.Lag),
-	}
+	)}
 }
 
 type numbers struct{ source *promsource.Source }
@@ -202,23 +214,21 @@ func alertChecks(cfg *config.Config, log *slog.Logger) []doctor.Check {
 // receiverChecks send each receiver a message that is marked as a test, in the
 // words of its own templates.
 func receiverChecks(cfg *config.Config, log *slog.Logger) []doctor.Check {
-	told, err := openReceivers(cfg, nil, log, nil)
+	told, err := openReceivers(cfg, nil, nil, log, nil)
 	if err != nil {
 		return []doctor.Check{unless("receivers", err, nil)}
 	}
 	var out []doctor.Check
 	for i := range cfg.Receivers {
 		r := &cfg.Receivers[i]
-		out = append(out, doctor.Receiver(r.Name, r.Kind(), told.byName[r.Name], func() release.Message {
-			return message.Test(cfg.Cluster, r.Name, time.Now(), cfg.Places())
-		}))
+		test := func() release.Message { return message.Test(cfg.Cluster, r.Name, time.Now(), cfg.Places()) }
+		out = append(out, doctor.Receiver(r.Name, r.Kind(), told.byName[r.Name], test, told.wording(r.Name)))
 	}
 	return out
 }
 
 const (
 	examineFirst = 15 * time.Second // once the caches are filled
-	examineEvery = 10 * time.Minute
 	// surveyed is how many workloads are looked at, those released last.
 	surveyed = 5
 )
@@ -254,7 +264,7 @@ func (e *examiner) Report() (doctor.Report, bool) {
 }
 
 func (e *examiner) run(ctx context.Context) error {
-	return rounds(ctx, examineFirst, examineEvery, e.examine)
+	return rounds(ctx, examineFirst, doctor.Every, e.examine)
 }
 
 func (e *examiner) examine(ctx context.Context) {
@@ -273,16 +283,30 @@ func (e *examiner) examine(ctx context.Context) {
 // serverChecks are those of a running server: all but what tells people
 // something, and what only it can look at.
 func (a *app) serverChecks() []doctor.Check {
-	out := checks(a.cfg, false, a.log)
-	out = append(out, doctor.Store(a.store), doctor.GivenUp(deadLetters{a.store}))
+	out := append(checks(a.cfg, a.log), doctor.Store(a.store))
+	for i := range a.cfg.Receivers {
+		r := &a.cfg.Receivers[i]
+		out = append(out, doctor.ReceiverSoFar(r.Name, r.Kind(), actionsSoFar{a.store}))
+	}
+	out = append(out, doctor.GivenUp(actionsSoFar{a.store}))
 	return append(out, doctor.Workloads("workloads", newSignals(a.cfg.Cluster, inForce{a}, a.store, a.policies, inForce{a}), a.released))
 }
 
-type deadLetters struct{ store *store.Store }
+// actionsSoFar knows what became of actions.
+type actionsSoFar struct{ store *store.Store }
 
 // DeadLetters implements doctor.DeadLetters.
-func (d deadLetters) DeadLetters(ctx context.Context) ([]release.Action, error) {
+func (d actionsSoFar) DeadLetters(ctx context.Context) ([]release.Action, error) {
 	return d.store.ListActions(ctx, store.ActionFilter{State: release.ActionFailed, Limit: 100})
+}
+
+// LastTold implements doctor.Told.
+func (d actionsSoFar) LastTold(ctx context.Context, receiver string) (release.Action, bool, error) {
+	list, err := d.store.ListActions(ctx, store.ActionFilter{Kind: release.ActionMessage, Sink: receiver, Limit: 1})
+	if err != nil || len(list) == 0 {
+		return release.Action{}, false, err
+	}
+	return list[0], true, nil
 }
 
 // released are the workloads that were released last.

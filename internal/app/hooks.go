@@ -1,13 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/config"
@@ -15,14 +13,17 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/respond"
 	"github.com/watchtower-verify/watchtower/internal/sink/pagerduty"
 	"github.com/watchtower-verify/watchtower/internal/sink/slack"
-	"github.com/watchtower-verify/watchtower/internal/store"
 )
 
 // decided are the offers that a click can take up.
-var decided = []release.Offer{release.OfferApprove, release.OfferReject, release.OfferFreeze}
+var decided = []release.Offer{
+	release.OfferApprove, release.OfferReject, release.OfferRollBack, release.OfferMarkWrong, release.OfferSnooze, release.OfferFreeze,
+}
 
-// frozenFor is how long a click on freeze lasts.
-const frozenFor = 4 * time.Hour
+const (
+	frozenFor  = 4 * time.Hour // by a click on freeze
+	snoozedFor = time.Hour     // by one on snooze
+)
 
 // listens reports whether clicks on a receiver's buttons are taken.
 func listens(s *config.Slack) bool { return s.AppTokenFile != "" || s.SigningSecretFile != "" }
@@ -35,7 +36,7 @@ type hooks struct {
 }
 
 // newHooks answers what people do at receivers.
-func newHooks(cfg *config.Config, r *receivers, responder *respond.Responder, st *store.Store, log *slog.Logger) *hooks {
+func newHooks(cfg *config.Config, r *receivers, responder *respond.Responder, log *slog.Logger) *hooks {
 	h := &hooks{handlers: map[string]http.Handler{}}
 	for _, c := range cfg.Receivers {
 		switch {
@@ -43,7 +44,7 @@ func newHooks(cfg *config.Config, r *receivers, responder *respond.Responder, st
 			h.slack(c.Name, c.Slack, r.slack[c.Name], responder, log)
 		case c.PagerDuty != nil && c.PagerDuty.WebhookSecretFile != "":
 			h.handlers["/hooks/pagerduty/"+c.Name] = &pagerduty.Webhook{
-				SecretFiles: []string{c.PagerDuty.WebhookSecretFile}, Log: log, Told: acknowledged(st),
+				SecretFiles: []string{c.PagerDuty.WebhookSecretFile}, Log: log, Told: acknowledged(responder),
 			}
 		}
 	}
@@ -55,7 +56,10 @@ func (h *hooks) slack(name string, c *config.Slack, s *slack.Sink, responder *re
 	for _, u := range c.Users {
 		people[u.ID] = slack.Person{Name: u.Name, Role: u.Role}
 	}
-	clicks := &slack.Clicks{SigningSecretFile: c.SigningSecretFile, People: people, Decide: decide(responder), Reply: s.Whisper, Log: log}
+	clicks := &slack.Clicks{SigningSecretFile: c.SigningSecretFile, People: people, Reply: s.Whisper, Log: log}
+	if responder != nil {
+		clicks.Decide, clicks.Refused = decide(name, responder), refused(responder, log)
+	}
 	h.clicks = append(h.clicks, clicks)
 	if c.SigningSecretFile != "" {
 		h.handlers["/hooks/slack/"+name] = clicks
@@ -100,22 +104,40 @@ func (h *hooks) close() {
 type decider interface {
 	Approve(ctx context.Context, id release.ID, by release.By) error
 	Reject(ctx context.Context, id release.ID, by release.By) error
+	RollBack(ctx context.Context, id release.ID, by release.By) error
+	MarkWrong(ctx context.Context, id release.ID, by release.By) error
+	Snooze(ctx context.Context, id release.ID, receiver string, within time.Duration, by release.By) (until time.Time, err error)
+	Refused(ctx context.Context, id release.ID, what string, by release.By, why string) error
 	OpenBreaker(ctx context.Context, namespace string, within time.Duration, by release.By) error
 }
 
-// decide takes a click up. The same click twice is refused the second time in
-// words, since nothing waits any more.
-func decide(responder decider) func(ctx context.Context, c slack.Click) (string, error) {
+// byClick is why something was asked for, as the audit has it.
+const byClick = "a click in Slack"
+
+// decide takes a click on a receiver's button up. The same click twice, and one on
+// a message that is no longer true, is refused in words.
+func decide(receiver string, responder decider) func(ctx context.Context, c slack.Click) (string, error) {
 	return func(ctx context.Context, c slack.Click) (string, error) {
-		by := release.By{Actor: c.Person.Name, Reason: "a click in Slack"}
+		by := release.By{Actor: c.Person.Name, Reason: byClick}
 		switch c.Offer {
 		case release.OfferApprove:
 			return "", responder.Approve(ctx, c.Release, by)
 		case release.OfferReject:
 			return "", responder.Reject(ctx, c.Release, by)
+		case release.OfferRollBack:
+			return "", responder.RollBack(ctx, c.Release, by)
+		case release.OfferMarkWrong:
+			return "", responder.MarkWrong(ctx, c.Release, by)
+		case release.OfferSnooze:
+			until, err := responder.Snooze(ctx, c.Release, receiver, snoozedFor, by)
+			return fmt.Sprintf("Nothing more is said of it here until %s, but its end.", until.UTC().Format("15:04 UTC")), err
 		case release.OfferFreeze:
 			if c.Person.Role != "admin" {
-				return "", release.E(release.CodeRefused, "to freeze all rollbacks takes the role admin", nil)
+				const why = "to freeze all rollbacks takes the role admin"
+				if err := responder.Refused(ctx, c.Release, string(c.Offer), by, why); err != nil && release.ErrorCode(err) != release.CodeNotFound {
+					return "", err
+				}
+				return "", release.E(release.CodeRefused, why, nil)
 			}
 			return fmt.Sprintf("Nothing is rolled back for %.0f hours.", frozenFor.Hours()), responder.OpenBreaker(ctx, "", frozenFor, by)
 		}
@@ -123,33 +145,19 @@ func decide(responder decider) func(ctx context.Context, c slack.Click) (string,
 	}
 }
 
-// acknowledged notes in a release's audit what a person did to its incident, so
-// that its page shows it. Events of incidents that are not Watchtower's, or of
-// releases that are forgotten, are none of its business.
-func acknowledged(st *store.Store) func(ctx context.Context, a pagerduty.Acknowledgement) error {
+// refused keeps in the audit who clicked without the role.
+func refused(responder decider, log *slog.Logger) func(ctx context.Context, c slack.Click, user, why string) {
+	return func(ctx context.Context, c slack.Click, user, why string) {
+		by := release.By{Actor: cmp.Or(c.Person.Name, "Slack user "+user), Reason: byClick}
+		if err := responder.Refused(ctx, c.Release, string(c.Offer), by, why); err != nil && release.ErrorCode(err) != release.CodeNotFound {
+			log.Warn("a click that was refused could not be written down", "release", string(c.Release), "err", err)
+		}
+	}
+}
+
+// acknowledged takes what a person did to an incident at PagerDuty.
+func acknowledged(responder *respond.Responder) func(ctx context.Context, a pagerduty.Acknowledgement) error {
 	return func(ctx context.Context, a pagerduty.Acknowledgement) error {
-		id, ours := strings.CutPrefix(a.Key, release.MessageKey(""))
-		if !ours {
-			return nil
-		}
-		known, err := st.Audit(ctx, release.ID(id), 0)
-		if err != nil {
-			return err
-		}
-		why := "at PagerDuty, " + a.At.UTC().Format(time.RFC3339)
-		if slices.ContainsFunc(known, func(r release.AuditRow) bool { return r.What == "incident" && r.Outcome == a.What && r.Why == why }) {
-			return nil
-		}
-		err = st.Write(ctx, func(tx *store.Tx) error {
-			if _, err := tx.Release(release.ID(id)); err != nil {
-				return err
-			}
-			return tx.Audit(release.AuditRow{At: time.Now(), Actor: release.OneLine(a.Who, 100), Release: release.ID(id), What: "incident", Outcome: a.What, Why: why})
-		})
-		var e *release.Error
-		if errors.As(err, &e) && e.Code == release.CodeNotFound {
-			return nil
-		}
-		return err
+		return responder.Acknowledged(ctx, a.Key, release.Acknowledgement{What: release.AckKind(a.What), Who: a.Who, Where: "PagerDuty", At: a.At})
 	}
 }

@@ -72,13 +72,14 @@ func OpenStore(ctx context.Context, cfg *config.Config, log *slog.Logger, opts .
 	if err != nil {
 		return nil, err
 	}
-	opts = append([]store.Option{
+	all := []store.Option{
 		store.ForCluster(cfg.Cluster), store.PasswordFile(cfg.Store.PasswordFile), store.MaxConnections(cfg.Store.MaxConnections),
-	}, opts...)
-	if cfg.Store.Migrate == config.MigrateManual {
-		opts = append(opts, store.Manual())
 	}
-	return store.Open(ctx, target, log, opts...)
+	if cfg.Store.Migrate == config.MigrateManual {
+		all = append(all, store.Manual())
+	}
+	all = append(all, opts...) // what is asked for wins over what is configured
+	return store.Open(ctx, target, log, all...)
 }
 
 // newLease is nil where replicas are not configured.
@@ -146,7 +147,7 @@ func newImages(cfg *config.Config) (*registry.Resolver, error) {
 }
 
 // responders are the outsides that actions reach; what is not configured is nil.
-func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger, reg prometheus.Registerer) (respond.Deps, *receivers, error) {
+func responders(cfg *config.Config, actor *kube.Actor, st *store.Store, log *slog.Logger, reg prometheus.Registerer) (respond.Deps, *receivers, error) {
 	deps := respond.Deps{Name: cfg.Cluster, Limits: limits(cfg.Actions), Cluster: actor, ExternalURL: cfg.ExternalURL, Places: cfg.Places()}
 	var quiet silencer
 	if cfg.Alertmanager != nil {
@@ -159,7 +160,7 @@ func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger, reg pro
 			quiet = sink
 		}
 	}
-	told, err := openReceivers(cfg, quiet, log, reg)
+	told, err := openReceivers(cfg, quiet, st, log, reg)
 	if err != nil {
 		return deps, nil, err
 	}
@@ -167,13 +168,20 @@ func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger, reg pro
 	if err != nil {
 		return deps, told, err
 	}
-	deps.Notifiers = told.byName
+	deps.Notifiers, deps.InPlace = told.byName, told.inPlace
 	deps.Route = func(m release.Message) []string { return receiversOf(tree.Decide(m, time.Now(), nobody)) }
 	deps.Open = func(m release.Message, receiver string, now time.Time) time.Time {
 		if d, ok := decisionOf(tree, m, receiver, now); ok {
 			return d.At
 		}
 		return now // the routes no longer name it
+	}
+	deps.Group = func(m release.Message, receiver string) (respond.Grouping, bool) {
+		d, _ := decisionOf(tree, m, receiver, time.Now())
+		if d.Group == nil {
+			return respond.Grouping{}, false
+		}
+		return respond.Grouping(*d.Group), true
 	}
 	deps.Repeat = func(m release.Message, receiver string) time.Duration {
 		d, _ := decisionOf(tree, m, receiver, time.Now())
@@ -192,7 +200,7 @@ func responders(cfg *config.Config, actor *kube.Actor, log *slog.Logger, reg pro
 // newAlertmanager posts to the instances of some of the URLs. A nil actor finds
 // none in Kubernetes.
 func newAlertmanager(am *config.Alertmanager, urls []string, actor *kube.Actor, log *slog.Logger) (*alertmanager.Sink, error) {
-	c := alertmanager.Config{URLs: urls, BearerTokenFile: am.BearerTokenFile, Timeout: am.Timeout, Log: log}
+	c := alertmanager.Config{URLs: urls, BearerTokenFile: am.BearerTokenFile, CAFile: am.CAFile, ProxyURL: am.ProxyURL, Timeout: am.Timeout, Log: log}
 	if actor != nil {
 		c.Lookup.Endpoints = actor.Endpoints
 	}

@@ -30,15 +30,17 @@ type closer interface {
 
 // receivers are where people are told, by their names.
 type receivers struct {
-	byName map[string]respond.Notifier
-	slack  map[string]*slack.Sink // those whose buttons can be pressed
-	close  []func()
+	byName  map[string]respond.Notifier
+	slack   map[string]*slack.Sink // those whose buttons can be pressed
+	inPlace map[string]bool        // those whose message is changed without waking anybody
+	close   []func()
 }
 
 // openReceivers makes the receivers of the configuration; none connects before
-// its first message. quiet is Alertmanager's silences, nil where they do not count.
-func openReceivers(cfg *config.Config, quiet silencer, log *slog.Logger, reg prometheus.Registerer) (*receivers, error) {
-	out := &receivers{byName: map[string]respond.Notifier{}, slack: map[string]*slack.Sink{}}
+// its first message. quiet is Alertmanager's silences, nil where they do not count;
+// turns the pace that all replicas keep to, nil where this process is alone.
+func openReceivers(cfg *config.Config, quiet silencer, turns slack.Turns, log *slog.Logger, reg prometheus.Registerer) (*receivers, error) {
+	out := &receivers{byName: map[string]respond.Notifier{}, slack: map[string]*slack.Sink{}, inPlace: map[string]bool{}}
 	templates, err := cfg.ReceiverTemplates()
 	if err != nil {
 		return nil, err
@@ -46,12 +48,13 @@ func openReceivers(cfg *config.Config, quiet silencer, log *slog.Logger, reg pro
 	failures := templateFailures(reg)
 	for i := range cfg.Receivers {
 		r := &cfg.Receivers[i]
-		sink, err := openReceiver(r, log)
+		sink, err := openReceiver(r, cfg.ExternalURL, turns, log)
 		if err != nil {
 			out.closeAll()
 			return nil, err
 		}
 		out.close = append(out.close, sink.Close)
+		out.inPlace[r.Name] = r.Slack != nil
 		if s, ok := sink.(*slack.Sink); ok && listens(r.Slack) {
 			out.slack[r.Name] = s
 		}
@@ -68,12 +71,17 @@ func (r *receivers) closeAll() {
 	}
 }
 
-func openReceiver(r *config.Receiver, log *slog.Logger) (closer, error) {
+func openReceiver(r *config.Receiver, externalURL string, turns slack.Turns, log *slog.Logger) (closer, error) {
 	switch {
 	case r.PagerDuty != nil:
 		p := r.PagerDuty
+		var images func(release.Message) string
+		if p.Curves {
+			images = curveAt(externalURL)
+		}
 		return pagerduty.New(pagerduty.Config{
-			Name: r.Name, RoutingKeyFile: p.RoutingKeyFile, URL: p.URL, Changes: p.Changes, AcknowledgeRollback: p.AcknowledgeRollback,
+			ImageURL: images,
+			Name:     r.Name, RoutingKeyFile: p.RoutingKeyFile, URL: p.URL, Changes: p.Changes, AcknowledgeRollback: p.AcknowledgeRollback,
 			CAFile: p.Connection.CAFile, ProxyURL: p.Connection.ProxyURL, Timeout: p.Connection.Timeout,
 		})
 	case r.Slack != nil:
@@ -83,7 +91,7 @@ func openReceiver(r *config.Receiver, log *slog.Logger) (closer, error) {
 			buttons = decided
 		}
 		return slack.New(slack.Config{
-			Name: r.Name, TokenFile: s.TokenFile, Channel: s.Channel, URL: s.URL, Curves: s.Curves, Digest: s.Digest, Buttons: buttons,
+			Name: r.Name, TokenFile: s.TokenFile, Channel: s.Channel, URL: s.URL, Curves: s.Curves, Digest: s.Digest, Buttons: buttons, Turns: turns,
 			CAFile: s.Connection.CAFile, ProxyURL: s.Connection.ProxyURL, Timeout: s.Connection.Timeout, Log: log,
 		})
 	case r.Grafana != nil:
@@ -102,7 +110,7 @@ func openReceiver(r *config.Receiver, log *slog.Logger) (closer, error) {
 		e := r.Email
 		return email.New(email.Config{
 			Name: r.Name, Server: e.Server, From: e.From, To: e.To, User: e.User, PasswordFile: e.PasswordFile, Plaintext: e.Plaintext,
-			CAFile: e.Connection.CAFile, Timeout: e.Connection.Timeout, Log: log,
+			CAFile: e.Connection.CAFile, ProxyURL: e.Connection.ProxyURL, Timeout: e.Connection.Timeout, Log: log,
 		})
 	}
 	return nil, release.E(release.CodeInvalid, "receiver "+r.Name+" is of no kind", nil)
@@ -167,9 +175,29 @@ func (r *receiver) Deliver(ctx context.Context, m release.Message, ref []byte) (
 // page is worth more than its silence.
 const silencePatience = 5 * time.Second
 
+// silenced reports whether a silence matches the message: of several that are told
+// together, whether one matches each that is open.
 func (r *receiver) silenced(ctx context.Context, m release.Message) bool {
 	ctx, cancel := context.WithTimeout(ctx, silencePatience)
 	defer cancel()
+	said := []release.Message{m}
+	if m.Labels[message.LabelKind] == message.KindGroup {
+		said = nil
+		for _, one := range m.Members {
+			if one.State.Open() || !m.State.Open() {
+				said = append(said, *one.Message)
+			}
+		}
+	}
+	for _, one := range said {
+		if !r.matched(ctx, one) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *receiver) matched(ctx context.Context, m release.Message) bool {
 	// Those of the message's alert too: a silence of it is one of the message.
 	labels := maps.Clone(m.Labels)
 	maps.Copy(labels, message.Alert(m).Labels)
@@ -193,6 +221,19 @@ func (r *receiver) fill(m release.Message) release.OwnText {
 		r.log.Error("template not filled in; the built-in text is sent", "receiver", r.name, "state", string(m.State), "err", f)
 	}
 	return own
+}
+
+// wording says which of a receiver's own templates cannot be filled in for a
+// message; nil where it has none.
+func (r *receivers) wording(name string) func(release.Message) []error {
+	own, _ := r.byName[name].(*receiver)
+	if own == nil || own.own == nil {
+		return nil
+	}
+	return func(m release.Message) []error {
+		_, faults := own.own.Fill(m)
+		return faults
+	}
 }
 
 func templateFailures(reg prometheus.Registerer) *prometheus.CounterVec {

@@ -3,7 +3,12 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +21,7 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/message"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/sink/alertmanager"
+	"github.com/watchtower-verify/watchtower/internal/sink/pagerduty/pagerdutytest"
 	"github.com/watchtower-verify/watchtower/internal/sink/slack"
 	"github.com/watchtower-verify/watchtower/internal/template"
 )
@@ -134,7 +140,7 @@ receivers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := openReceivers(cfg, nil, slog.New(slog.DiscardHandler), nil)
+	r, err := openReceivers(cfg, nil, nil, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +151,7 @@ receivers:
 	if len(r.slack) != 1 || r.slack["buttons"] == nil {
 		t.Errorf("buttons of %v", r.slack)
 	}
-	h := newHooks(cfg, r, nil, nil, slog.New(slog.DiscardHandler))
+	h := newHooks(cfg, r, nil, slog.New(slog.DiscardHandler))
 	if len(h.sockets) != 1 || len(h.handlers) != 0 {
 		t.Errorf("%d sockets, hooks %v", len(h.sockets), h.handlers)
 	}
@@ -164,6 +170,26 @@ func (d *counter) Reject(_ context.Context, id release.ID, by release.By) error 
 	return nil
 }
 
+func (d *counter) RollBack(_ context.Context, id release.ID, by release.By) error {
+	d.asked = append(d.asked, "roll back "+string(id)+" by "+by.Actor)
+	return nil
+}
+
+func (d *counter) MarkWrong(_ context.Context, id release.ID, by release.By) error {
+	d.asked = append(d.asked, "mark wrong "+string(id)+" by "+by.Actor)
+	return nil
+}
+
+func (d *counter) Snooze(_ context.Context, id release.ID, receiver string, within time.Duration, by release.By) (time.Time, error) {
+	d.asked = append(d.asked, "snooze "+string(id)+" at "+receiver+" for "+within.String()+" by "+by.Actor)
+	return time.Now().Add(within), nil
+}
+
+func (d *counter) Refused(_ context.Context, id release.ID, what string, by release.By, why string) error {
+	d.asked = append(d.asked, "refused "+what+" of "+string(id)+" by "+by.Actor+": "+why)
+	return nil
+}
+
 func (d *counter) OpenBreaker(_ context.Context, namespace string, within time.Duration, by release.By) error {
 	d.asked = append(d.asked, "freeze "+within.String()+" by "+by.Actor)
 	return nil
@@ -171,7 +197,7 @@ func (d *counter) OpenBreaker(_ context.Context, namespace string, within time.D
 
 func TestClicksAreDone(t *testing.T) {
 	d := &counter{}
-	do := decide(d)
+	do := decide("chat", d)
 	for _, test := range []struct {
 		offer release.Offer
 		role  string
@@ -181,14 +207,100 @@ func TestClicksAreDone(t *testing.T) {
 		{release.OfferReject, "admin", ""},
 		{release.OfferFreeze, "admin", ""},
 		{release.OfferFreeze, "approve", release.CodeRefused},
-		{release.OfferSnooze, "admin", release.CodeRefused},
+		{release.OfferRollBack, "approve", ""},
+		{release.OfferMarkWrong, "approve", ""},
+		{release.OfferSnooze, "approve", ""},
+		{"dance", "admin", release.CodeRefused},
 	} {
 		_, err := do(t.Context(), slack.Click{Offer: test.offer, Release: "r1", Person: slack.Person{Name: "Ann", Role: test.role}})
 		if release.ErrorCode(err) != test.code {
 			t.Errorf("%s by %s: %v", test.offer, test.role, err)
 		}
 	}
-	if want := []string{"approve r1 by Ann", "reject r1 by Ann", "freeze 4h0m0s by Ann"}; !slices.Equal(d.asked, want) {
+	if want := []string{
+		"approve r1 by Ann", "reject r1 by Ann", "freeze 4h0m0s by Ann",
+		"refused freeze of r1 by Ann: to freeze all rollbacks takes the role admin",
+		"roll back r1 by Ann", "mark wrong r1 by Ann", "snooze r1 at chat for 1h0m0s by Ann",
+	}; !slices.Equal(d.asked, want) {
 		t.Errorf("done %q", d.asked)
+	}
+}
+
+func TestAGroupIsSilentWhileEachOfItThatIsOpenIsSilenced(t *testing.T) {
+	for name, test := range map[string]struct {
+		other string // the workload beside the one that a silence matches
+		state release.MessageState
+		told  int
+	}{
+		"another that is open and not silenced": {"cart", release.SaysRegressed, 1},
+		"another that is over":                  {"cart", release.SaysRestored, 0},
+		"another that is silenced too":          {"webapp", release.SaysRegressed, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			of := samples()
+			other := of[test.state]
+			other.Workload.Name = test.other
+			other.Labels = maps.Clone(other.Labels)
+			other.Labels[message.LabelWorkload] = test.other
+			out := &outlet{}
+			r := &receiver{name: "chat", next: out, quiet: &silences{active: true}, log: slog.New(slog.DiscardHandler)}
+			m := message.Together(message.KindGroup, "group-1", 1, []release.Message{of[release.SaysRegressed], other}, message.Places{}, time.Now())
+			if _, err := r.Deliver(t.Context(), m, nil); err != nil || len(out.told) != test.told {
+				t.Errorf("told %d times, %v", len(out.told), err)
+			}
+		})
+	}
+}
+
+func TestThePolicyChoosesThePagerThatIsWoken(t *testing.T) {
+	pay, rest := pagerdutytest.NewKey(), pagerdutytest.NewKey()
+	pager := pagerdutytest.New(map[string]string{pay: "payments", rest: "everybody"})
+	server := httptest.NewServer(pager.Handler())
+	defer server.Close()
+	dir := t.TempDir()
+	for name, key := range map[string]string{"pay": pay, "rest": rest} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := config.Parse("w.yaml", fmt.Appendf(nil, `
+prometheus: {url: http://p}
+receivers:
+  - {name: payments, pagerduty: {url: %[1]q, routing_key_file: %[2]q}}
+  - {name: everybody, pagerduty: {url: %[1]q, routing_key_file: %[3]q}}
+route:
+  receivers: [everybody]
+  routes:
+    - {receivers: [payments], matchers: ['policy="payments"']}
+`, server.URL, filepath.Join(dir, "pay"), filepath.Join(dir, "rest")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := cfg.Tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openReceivers(cfg, nil, nil, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.closeAll()
+	for _, policy := range []string{"payments", "default"} {
+		m := samples()[release.SaysRegressed]
+		m.Key = policy
+		m.Labels = maps.Clone(m.Labels)
+		m.Labels[message.LabelPolicy] = policy
+		for _, name := range receiversOf(tree.Decide(m, time.Now(), nobody)) {
+			if _, err := r.byName[name].Deliver(t.Context(), m, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var woken []string
+	for _, in := range pager.Incidents() {
+		woken = append(woken, in.RoutingKey)
+	}
+	if !slices.Equal(woken, []string{"payments", "everybody"}) {
+		t.Errorf("woken: %v", woken)
 	}
 }

@@ -27,6 +27,7 @@ type workloads interface {
 // releases finds releases, newest first.
 type releases interface {
 	Releases(ctx context.Context, f store.Filter) ([]store.Record, error)
+	Release(ctx context.Context, id release.ID) (store.Record, error)
 }
 
 // policyOf gives the policy in force, with what of its annotations cannot be
@@ -97,14 +98,15 @@ func (s *signals) live(ctx context.Context, namespace, workload string) (*store.
 	if err != nil {
 		return nil, release.Observation{}, err
 	}
-	for i := range found {
-		rec := &found[i]
-		if rec.Release.Workload.Cluster != s.cluster {
+	for _, listed := range found {
+		id := listed.Release.ID
+		if listed.Release.Workload.Cluster != s.cluster {
 			continue
 		}
 		// Of a Deployment that was deleted, or made anew, another release is live.
-		if obs, ok := s.watcher.Observe(rec.Release.ID); ok && obs.Exists {
-			return rec, obs, nil
+		if obs, ok := s.watcher.Observe(id); ok && obs.Exists {
+			rec, err := s.store.Release(ctx, id)
+			return &rec, obs, err
 		}
 	}
 	return nil, release.Observation{}, nil

@@ -23,7 +23,7 @@ type desk struct {
 	rollout  release.Rollout
 	policy   release.Policy
 	faults   []error
-	// err is the answer of what it names: "store", "workload", "survey".
+	// err is the answer of what it names: "store", "release", "workload", "survey".
 	err map[string]error
 
 	asked  signal.Subject
@@ -34,10 +34,20 @@ func (d *desk) Releases(_ context.Context, f store.Filter) ([]store.Record, erro
 	var out []store.Record
 	for _, r := range d.live {
 		if r.Release.Workload.Namespace == f.Namespace && r.Release.Workload.Name == f.Workload && f.Live != nil && *f.Live {
+			r.Policy, r.Verdict.Evidence = release.Policy{}, nil // Release has them
 			out = append(out, r)
 		}
 	}
 	return out, d.err["store"]
+}
+
+func (d *desk) Release(_ context.Context, id release.ID) (store.Record, error) {
+	for _, r := range d.live {
+		if r.Release.ID == id {
+			return r, d.err["release"]
+		}
+	}
+	return store.Record{}, release.E(release.CodeNotFound, "release "+string(id)+" is not known", nil)
 }
 
 func (d *desk) Observe(id release.ID) (release.Observation, bool) {
@@ -201,9 +211,11 @@ func TestTheSourceIsAskedForOneWorkloadAtATime(t *testing.T) {
 }
 
 func TestErrorsOfEachPartAreHandedOn(t *testing.T) {
-	for _, part := range []string{"store", "workload", "survey"} {
+	for _, part := range []string{"store", "release", "workload", "survey"} {
 		d := newDesk()
-		d.live = nil
+		if part == "workload" {
+			d.live = nil // the release that is watched tells
+		}
 		d.err[part] = release.E(release.CodeUnavailable, part+" is away", nil)
 		if _, err := d.signals().Signals(t.Context(), "shop", "webapp"); !errors.Is(err, d.err[part]) {
 			t.Errorf("%s: error %v", part, err)

@@ -96,41 +96,31 @@ type runner struct {
 	// candidates are all that are replayed.
 	candidates []candidate
 
-	mu      sync.Mutex // guards skipped
+	mu      sync.Mutex // guards what follows
 	skipped []Skipped
+	done    int // how many were replayed
 }
+
+// stretch is how many candidates are replayed before those are replayed again of which
+// all others of their time are known by then.
+const stretch = 100
 
 // all replays the candidates, several at once, in a stable order.
 func (r *runner) all(ctx context.Context, candidates []candidate) ([]*Release, error) {
-	var done atomic.Int64
-	var progress sync.Mutex
+	candidates = slices.SortedStableFunc(slices.Values(candidates), func(a, b candidate) int { return a.created.Compare(b.created) })
 	out := make([]*Release, len(candidates))
-	g, each := errgroup.WithContext(ctx)
-	g.SetLimit(r.opt.Workers)
-	for i, c := range candidates {
-		g.Go(func() error {
-			if err := each.Err(); err != nil {
-				return err
-			}
-			res, err := r.one(each, c, nil)
-			if err != nil {
-				return fmt.Errorf("replay %s/%s: %w", c.namespace, c.replicaSet, err)
-			}
-			out[i] = res
-			n := done.Add(1)
-			if r.opt.Progress != nil {
-				progress.Lock()
-				defer progress.Unlock()
-				r.opt.Progress(int(n), len(candidates))
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	if err := r.again(ctx, candidates, out); err != nil {
-		return nil, err
+	for begin := 0; begin < len(candidates); begin += stretch {
+		end := min(begin+stretch, len(candidates))
+		if err := r.first(ctx, candidates, out, begin, end); err != nil {
+			return nil, err
+		}
+		var unknown time.Time
+		if end < len(candidates) {
+			unknown = candidates[end].created
+		}
+		if err := r.again(ctx, out, unknown); err != nil {
+			return nil, err
+		}
 	}
 	out = slices.DeleteFunc(out, func(r *Release) bool { return r == nil })
 	slices.SortFunc(out, func(a, b *Release) int {
@@ -142,9 +132,35 @@ func (r *runner) all(ctx context.Context, candidates []candidate) ([]*Release, e
 	return out, nil
 }
 
+// first replays some of the candidates, of whose others nothing is known yet.
+func (r *runner) first(ctx context.Context, candidates []candidate, out []*Release, begin, end int) error {
+	g, each := errgroup.WithContext(ctx)
+	g.SetLimit(r.opt.Workers)
+	for i, c := range candidates[begin:end] {
+		g.Go(func() error {
+			if err := each.Err(); err != nil {
+				return err
+			}
+			res, err := r.one(each, c)
+			if err != nil {
+				return fmt.Errorf("replay %s/%s: %w", c.namespace, c.replicaSet, err)
+			}
+			out[begin+i] = res
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.done++; r.opt.Progress != nil {
+				r.opt.Progress(r.done, len(candidates))
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
 // again replays the releases of which others may be the cause, with what was known
-// of these at each tick.
-func (r *runner) again(ctx context.Context, candidates []candidate, out []*Release) error {
+// of these at each tick, each once: those of whose time all are known, where nothing is
+// from some time on; zero: all are.
+func (r *runner) again(ctx context.Context, out []*Release, unknown time.Time) error {
 	byNamespace, byCaller := map[string][]verify.Suspect{}, map[string][]verify.Suspect{}
 	for _, rel := range out {
 		if rel == nil {
@@ -158,9 +174,10 @@ func (r *runner) again(ctx context.Context, candidates []candidate, out []*Relea
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opt.Workers)
 	for i, rel := range out {
-		if rel == nil || !rel.others {
+		if rel == nil || !rel.others || !unknown.IsZero() && !unknown.After(rel.StartedAt.Add(rel.policy.Observe)) {
 			continue
 		}
+		rel.others = false
 		others := slices.Clone(byNamespace[rel.Namespace])
 		for _, set := range rel.sets() {
 			others = append(others, byCaller[set]...)
@@ -169,11 +186,14 @@ func (r *runner) again(ctx context.Context, candidates []candidate, out []*Relea
 			return s.Namespace == rel.Namespace && s.Workload == rel.Workload || s.Began.Sub(rel.StartedAt).Abs() > rel.policy.Observe
 		})
 		if len(others) == 0 {
+			rel.tape = nil
 			continue
 		}
 		verify.SortSuspects(others)
 		g.Go(func() (err error) {
-			out[i], err = r.one(ctx, candidates[i], others)
+			if out[i], err = r.oneAgain(ctx, rel, others); err == nil {
+				out[i].suspect = rel.suspect // of those that are still to be replayed again
+			}
 			return err
 		})
 	}

@@ -79,7 +79,7 @@ func ticksOfTheReplay(t *testing.T, w *world, start time.Time) (map[time.Time]sa
 	if err != nil || len(candidates) != 1 {
 		t.Fatalf("%d rollouts, %v", len(candidates), err)
 	}
-	if _, err := r.one(t.Context(), candidates[0], nil); err != nil {
+	if _, err := r.one(t.Context(), candidates[0]); err != nil {
 		t.Fatal(err)
 	}
 	scene, err := r.state.load(t.Context(), candidates[0], opt.Observe, start.Add(-30*time.Minute), start.Add(opt.Observe))

@@ -11,16 +11,13 @@ import (
 )
 
 // one replays a candidate; nil when it is no release.
-func (r *runner) one(ctx context.Context, c candidate, others []verify.Suspect) (*Release, error) {
+func (r *runner) one(ctx context.Context, c candidate) (*Release, error) {
 	policy := r.opt.Policy(c.namespace, c.deployment)
 	if r.opt.Observe > 0 {
 		policy.Observe = r.opt.Observe
 	}
-	end := c.created.Add(policy.Observe)
-	if end.After(r.opt.To) {
-		end = r.opt.To
-	}
-	scene, err := r.state.load(ctx, c, policy.Observe, c.created.Add(-max(policy.History, leastPast)), end)
+	out := &Release{candidate: c, policy: policy}
+	scene, err := r.load(ctx, out)
 	if err != nil {
 		return nil, err
 	}
@@ -31,8 +28,35 @@ func (r *runner) one(ctx context.Context, c candidate, others []verify.Suspect) 
 	case scene.sameImages():
 		return nil, nil
 	}
-	out := &Release{candidate: c, policy: policy}
-	return out, r.live(ctx, scene, policy, others, out)
+	t := &tape{scene: scene}
+	if err := r.live(ctx, t, nil, out); err != nil {
+		return nil, err
+	}
+	if out.others {
+		out.tape = t
+	}
+	return out, nil
+}
+
+// oneAgain replays a release of which others may be the cause, with what was known of
+// these at each tick.
+func (r *runner) oneAgain(ctx context.Context, before *Release, others []verify.Suspect) (*Release, error) {
+	out := &Release{candidate: before.candidate, policy: before.policy}
+	if err := r.live(ctx, before.tape, others, out); err != nil {
+		return nil, err
+	}
+	out.others = false
+	return out, nil
+}
+
+// load reads what the cluster's state was while a release was observed.
+func (r *runner) load(ctx context.Context, rel *Release) (*scene, error) {
+	c, p := rel.candidate, rel.policy
+	end := c.created.Add(p.Observe)
+	if end.After(r.opt.To) {
+		end = r.opt.To
+	}
+	return r.state.load(ctx, c, p.Observe, c.created.Add(-max(p.History, leastPast)), end)
 }
 
 // sameImages reports a restart, or a change of anything but images.
@@ -49,11 +73,12 @@ func (r *runner) skip(c candidate, why string) {
 }
 
 // live lives a release from its start to its end.
-func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, others []verify.Suspect, out *Release) error {
-	reader := signal.NewReader(r.cat, r.store, signal.Options{
+func (r *runner) live(ctx context.Context, t *tape, others []verify.Suspect, out *Release) error {
+	s := t.scene
+	reader := &player{tape: t, lag: r.opt.Lag, Reader: signal.NewReader(r.cat, r.store, signal.Options{
 		Tick: r.opt.Tick, Lag: r.opt.Lag, Origin: s.rel.StartedAt, SliceTicks: sliceTicks, ScrapeLookback: time.Minute, Limits: r.opt.Limits,
-	})
-	replay := verify.NewReplay(s.rel, policy, r.opt.Tick)
+	})}
+	replay := verify.NewReplay(s.rel, out.policy, r.opt.Tick)
 	replay.Others = others
 	replay.Peers = func() []string { return r.peers(ctx, s.candidate) }
 	replay.AskPeers = func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
@@ -73,7 +98,7 @@ func (r *runner) live(ctx context.Context, s *scene, policy release.Policy, othe
 		}
 		size = sliceTicks
 		subject.Pods = s.known(to)
-		res := reader.Read(ctx, to, []signal.Subject{subject})[s.rel.ID]
+		res := reader.read(ctx, to, subject)
 		if res.Err != nil {
 			return res.Err
 		}
@@ -108,12 +133,12 @@ func (r *runner) peers(ctx context.Context, c candidate) []string {
 }
 
 // history gives the replay what was counted before the rollout.
-func (r *runner) history(ctx context.Context, s *scene, reader *signal.Reader, replay *verify.Replay) error {
+func (r *runner) history(ctx context.Context, s *scene, reader *player, replay *verify.Replay) error {
 	begin := s.rel.StartedAt.Add(r.opt.Tick)
 	replay.Observe(s.observe(begin), begin)
 	subject, length := replay.HistorySubject()
 	subject.Pods = s.known(begin)
-	res := reader.History(ctx, []signal.Subject{subject}, length)[s.rel.ID]
+	res := reader.past(ctx, subject, length)
 	if res.Err != nil {
 		return res.Err
 	}

@@ -88,6 +88,7 @@ type Release struct {
 	verdict   release.Verdict // with curves, of a regression
 	suspect   verify.Suspect
 	others    bool // another release may be the cause of what speaks against it
+	tape      *tape
 }
 
 // Image is one container's image. Digest is null while nothing ran.

@@ -58,6 +58,24 @@ func (c *Client) Reject(ctx context.Context, id release.ID, reason string) (rele
 	return a, c.post(ctx, wire.ReleasesPath+"/"+url.PathEscape(string(id))+wire.RejectSuffix, wire.Why{Reason: reason}, &a)
 }
 
+// RollBack has a release rolled back although its policy would not.
+func (c *Client) RollBack(ctx context.Context, id release.ID, reason string) (release.Action, error) {
+	var a release.Action
+	return a, c.post(ctx, wire.ReleasesPath+"/"+url.PathEscape(string(id))+wire.RollBackSuffix, wire.Why{Reason: reason}, &a)
+}
+
+// MarkWrong notes that a release was called regressed although it is not.
+func (c *Client) MarkWrong(ctx context.Context, id release.ID, reason string) (release.Verdict, error) {
+	var v release.Verdict
+	return v, c.post(ctx, wire.ReleasesPath+"/"+url.PathEscape(string(id))+wire.WrongSuffix, wire.Why{Reason: reason}, &v)
+}
+
+// Snooze has receivers told nothing more of a release for a while.
+func (c *Client) Snooze(ctx context.Context, id release.ID, req wire.Snooze) (wire.Snoozed, error) {
+	var s wire.Snoozed
+	return s, c.post(ctx, wire.ReleasesPath+"/"+url.PathEscape(string(id))+wire.SnoozeSuffix, req, &s)
+}
+
 // Breakers returns the breakers that ever opened.
 func (c *Client) Breakers(ctx context.Context) (wire.Breakers, error) {
 	var b wire.Breakers

@@ -40,7 +40,7 @@ type API struct {
 type Token struct {
 	// Who has it; the name stands in the audit.
 	Name string `yaml:"name" jsonschema:"required"`
-	// What it allows: view, approve (approve, reject and retry), admin (and the breaker, and to drop).
+	// What it allows: view, approve (approve, reject, roll back, mark wrong, snooze and retry), admin (and the breaker, and to drop).
 	Role string `yaml:"role" jsonschema:"required,enum=view,enum=approve,enum=admin"`
 	// File that holds the token, 16 characters or more. It is read anew for each use.
 	TokenFile string `yaml:"token_file" jsonschema:"required"`

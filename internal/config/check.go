@@ -214,6 +214,7 @@ func (k *checker) alertmanager() {
 	if k.given("alertmanager.timeout") {
 		k.between("alertmanager.timeout", a.Timeout, 100*time.Millisecond, time.Minute)
 	}
+	k.proxy("alertmanager.proxy_url", a.ProxyURL)
 	k.expected("alertmanager.expected", a.Expected)
 }
 

@@ -51,6 +51,9 @@ func (k *checker) receiver(at string, r *Receiver) {
 	case r.PagerDuty != nil:
 		k.file(at+".routing_key_file", r.PagerDuty.RoutingKeyFile, "the integration key of the service")
 		k.url(at+".url", r.PagerDuty.URL)
+		if r.PagerDuty.Curves && !strings.HasPrefix(k.c.ExternalURL, "https://") {
+			k.at(at+".curves", "PagerDuty fetches curves from external_url, and shows none that is not https: set external_url to an https address it reaches, or remove curves")
+		}
 	case r.Slack != nil:
 		k.slack(at, r.Slack)
 	case r.Grafana != nil:
@@ -64,8 +67,17 @@ func (k *checker) receiver(at string, r *Receiver) {
 	if k.given(at + ".connection.timeout") {
 		k.between(at+".connection.timeout", c.Timeout, 100*time.Millisecond, 30*time.Second)
 	}
-	if c.ProxyURL != "" {
-		k.url(at+".connection.proxy_url", c.ProxyURL)
+	k.proxy(at+".connection.proxy_url", c.ProxyURL)
+}
+
+// proxy checks an optional URL of a proxy.
+func (k *checker) proxy(at, text string) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	if scheme == "socks5" || scheme == "socks5h" {
+		text = "http://" + rest
+	}
+	if err := checkURL(text); text != "" && err != nil {
+		k.at(at, "%s; a proxy is written like http://proxy.example.com:3128 or socks5://proxy.example.com:1080", err)
 	}
 }
 
@@ -185,9 +197,6 @@ func (k *checker) email(at string, e *Email) {
 		if _, err := mail.ParseAddress(to); err != nil {
 			k.at(fmt.Sprintf("%s.to[%d]", at, i), "%q is no address", to)
 		}
-	}
-	if e.Connection.ProxyURL != "" {
-		k.at(at+".connection.proxy_url", "mail goes through no proxy: remove it")
 	}
 	if (e.User == "") != (e.PasswordFile == "") {
 		k.at(at, "user and password_file belong together: give both or none")

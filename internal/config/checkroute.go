@@ -56,6 +56,7 @@ func (k *checker) routing() {
 	}
 	used := map[string]bool{}
 	k.oneRoute("route", c.Route.asRoute(), used)
+	k.grouping("route", c.Route.asRoute(), nil, nil)
 	for i, r := range c.Receivers {
 		if r.Name != "" && !used[r.Name] {
 			k.at(fmt.Sprintf("receivers[%d].name", i), "no route names %s, so that it would never be told anything: add it to a route, or remove it", r.Name)
@@ -64,7 +65,10 @@ func (k *checker) routing() {
 }
 
 func (r *Routing) asRoute() Route {
-	return Route{Receivers: r.Receivers, States: r.States, Mute: r.Mute, Active: r.Active, Repeat: r.Repeat, Routes: r.Routes}
+	return Route{
+		Receivers: r.Receivers, States: r.States, Mute: r.Mute, Active: r.Active, Repeat: r.Repeat, Routes: r.Routes,
+		GroupBy: r.GroupBy, GroupWait: r.GroupWait, GroupInterval: r.GroupInterval,
+	}
 }
 
 // oneRoute checks a route and those below it, and notes whom they name.
@@ -198,6 +202,7 @@ func (c *Config) Tree() (*route.Tree, error) {
 func nodeOf(r Route) route.Node {
 	n := route.Node{
 		Receivers: r.Receivers, Matchers: r.Matchers, Continue: r.Continue, States: statesOf(r.States), Mute: r.Mute, Active: r.Active, Repeat: r.Repeat,
+		GroupBy: r.GroupBy, Wait: r.GroupWait, Interval: r.GroupInterval,
 	}
 	for _, child := range r.Routes {
 		n.Routes = append(n.Routes, nodeOf(child))

@@ -81,6 +81,10 @@ type Alertmanager struct {
 	URLs []string `yaml:"urls" jsonschema:"required,minItems=1"`
 	// File that holds a bearer token.
 	BearerTokenFile string `yaml:"bearer_token_file"`
+	// File with the certificates, in PEM, that the instances' must come from. Empty: those of the system.
+	CAFile string `yaml:"ca_file"`
+	// Proxy to go through: http, https or socks5. Empty: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.
+	ProxyURL string `yaml:"proxy_url"`
 	// Tell receivers nothing, at first, of a release whose labels a silence there matches.
 	Silences bool `yaml:"silences"`
 	// Alerts that a rollout is expected to raise: they are silenced in its namespace while it is verified. Without it nothing is.

@@ -181,7 +181,7 @@ func (c *Config) locate(folder string) {
 		paths = append(paths, &c.API.Tokens[i].TokenFile)
 	}
 	if c.Alertmanager != nil {
-		paths = append(paths, &c.Alertmanager.BearerTokenFile)
+		paths = append(paths, &c.Alertmanager.BearerTokenFile, &c.Alertmanager.CAFile)
 	}
 	if c.Forge != nil {
 		paths = append(paths, &c.Forge.TokenFile)

@@ -165,7 +165,7 @@ func TestEveryFilePathIsTakenFromTheFolderOfTheFile(t *testing.T) {
 store: {path: a}
 kubernetes: {kubeconfig: b}
 prometheus: {url: https://h, bearer_token_file: c, header_files: {X-Key: g}, tls: {ca_file: h, cert_file: i, key_file: j}}
-alertmanager: {urls: [http://h], bearer_token_file: d}
+alertmanager: {urls: [http://h], bearer_token_file: d, ca_file: n}
 forge: {kind: gitea, url: http://h, token_file: e}
 `)
 	c.Prometheus.Basic = &Basic{PasswordFile: "f"}
@@ -200,7 +200,7 @@ forge: {kind: gitea, url: http://h, token_file: e}
 		}
 	}
 	walk("", reflect.ValueOf(c).Elem())
-	if n != 13 {
+	if n != 14 {
 		t.Errorf("%d file paths seen", n)
 	}
 }

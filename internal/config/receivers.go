@@ -34,6 +34,8 @@ type PagerDuty struct {
 	URL string `yaml:"url"`
 	// Send a change event for each release that is told of.
 	Changes bool `yaml:"changes"`
+	// Show the curve of what got worse. PagerDuty fetches it from external_url, which must be https and reached from the internet.
+	Curves bool `yaml:"curves"`
 	// Acknowledge the incident while the last good version is put back.
 	AcknowledgeRollback bool `yaml:"acknowledge_rollback"`
 	// File that holds the secret of a webhook subscription (v3) to /hooks/pagerduty/NAME, by which PagerDuty tells who acknowledged. Empty: it is not asked for.
@@ -70,7 +72,7 @@ type SlackUser struct {
 	ID string `yaml:"id" jsonschema:"required"`
 	// Name that the audit shows.
 	Name string `yaml:"name" jsonschema:"required"`
-	// What the person may do: view, approve or admin.
+	// What the person may do: view, approve (all but to freeze) or admin.
 	Role string `yaml:"role" jsonschema:"required,enum=view,enum=approve,enum=admin"`
 }
 
@@ -146,7 +148,7 @@ type Email struct {
 type Connection struct {
 	// File with the certificates, in PEM, that the service's must come from. Empty: those of the system.
 	CAFile string `yaml:"ca_file"`
-	// Proxy to go through. Empty: as HTTPS_PROXY and NO_PROXY say.
+	// Proxy to go through: http, https or socks5. Empty: as HTTPS_PROXY and NO_PROXY say, for mail none.
 	ProxyURL string `yaml:"proxy_url"`
 	// How long one request may take. Default: 10s.
 	Timeout time.Duration `yaml:"timeout"`
@@ -174,6 +176,12 @@ type Routing struct {
 	Active []string `yaml:"active_time_intervals"`
 	// Tell again of what is open still, after this long, for a week at most. Default: never.
 	Repeat *time.Duration `yaml:"repeat_interval"`
+	// Tell releases that have these labels in common in one message, or ... for each by itself. Default: ["..."].
+	GroupBy []string `yaml:"group_by"`
+	// How long the first message of a group waits for others. Default: 30s.
+	GroupWait *time.Duration `yaml:"group_wait"`
+	// How long at least is between two messages of a group. Default: 5m.
+	GroupInterval *time.Duration `yaml:"group_interval"`
 	// Routes below: the first that matches decides, and the ones after it where it says continue.
 	Routes []Route `yaml:"routes"`
 }
@@ -194,6 +202,12 @@ type Route struct {
 	Active []string `yaml:"active_time_intervals"`
 	// Tell again of what is open still, after this long; 0: never. Default: that of the route around it.
 	Repeat *time.Duration `yaml:"repeat_interval"`
+	// Tell releases that have these labels in common in one message, or ... for each by itself. Default: as the route around it.
+	GroupBy []string `yaml:"group_by"`
+	// How long the first message of a group waits for others. Default: that of the route around it.
+	GroupWait *time.Duration `yaml:"group_wait"`
+	// How long at least is between two messages of a group. Default: that of the route around it.
+	GroupInterval *time.Duration `yaml:"group_interval"`
 	// Routes below this one, of the same kind.
 	Routes []Route `yaml:"routes"`
 }

@@ -6,6 +6,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,6 +50,9 @@ type Report struct {
 	Status   Status    `json:"status"` // the worst of the findings
 	Findings []Finding `json:"findings"`
 }
+
+// Every is how often a running server looks.
+const Every = 10 * time.Minute
 
 const (
 	// patience is how long one check may take.
@@ -101,6 +105,26 @@ func (c Check) run(ctx context.Context) (found []Finding) {
 		}
 	}()
 	return c.Run(ctx)
+}
+
+// After is a check with others that can tell nothing while the first gets no
+// answer: they are not tried then, so that what is broken is named once.
+func After(first Check, rest ...Check) Check {
+	return Check{first.Name, func(ctx context.Context) []Finding {
+		out := first.Run(ctx)
+		answered := slices.ContainsFunc(out, func(f Finding) bool { return f.Status == OK })
+		for _, c := range rest {
+			found := []Finding{{Status: Skipped, Message: first.Name + " does not answer"}}
+			if answered {
+				found = c.Run(ctx)
+			}
+			for _, f := range found {
+				f.Check = c.Name
+				out = append(out, f)
+			}
+		}
+		return out
+	}}
 }
 
 func ok(format string, args ...any) Finding {

@@ -116,7 +116,13 @@ func (s store) Number(_ context.Context, expr string, _ time.Time) (float64, boo
 func TestMeasurements(t *testing.T) {
 	now := float64(time.Now().Unix())
 	const newest, pods = "max(timestamp(up))", `count(up{pod!=""})`
-	has(t, run(Measurements("p", store{"count(up)": 12, newest: now, pods: 10}, 0)), OK, "10 of them name their pod", "")
+	const state, cadvisor = "count(kube_pod_container_status_restarts_total)", "count(container_cpu_usage_seconds_total)"
+	all := run(Measurements("p", store{"count(up)": 12, newest: now, pods: 10, state: 3, cadvisor: 4}, 0))
+	has(t, all, OK, "10 of them name their pod", "")
+	has(t, all, OK, "kube-state-metrics is scraped", "")
+	has(t, all, OK, "cAdvisor is scraped", "")
+	has(t, run(Measurements("p", store{"count(up)": 12, newest: now, pods: 10, cadvisor: 4}, 0)), Warning, "of kube-state-metrics: restarts and memory kills are not counted", "prometheus.url")
+	has(t, run(Measurements("p", store{"count(up)": 12, newest: now, pods: 10, state: 4}, 0)), Warning, "of cAdvisor: processor time and memory are not counted", "cAdvisor")
 	has(t, run(Measurements("p", store{"error": 1}, 0)), Failed, "refuses the credentials", "credentials")
 	has(t, run(Measurements("p", store{}, 0)), Failed, "no sample of any target", "/targets")
 	has(t, run(Measurements("p", store{"count(up)": 12, newest: now - 900, pods: 1}, 0)), Failed, "newest sample is 15 min", "prometheus.lag")
@@ -217,23 +223,97 @@ func (r *receiver) Deliver(_ context.Context, m release.Message, _ []byte) ([]by
 func TestReceiversAreSentATestOnly(t *testing.T) {
 	test := func() release.Message { return release.Message{Test: true} }
 	r := &receiver{}
-	has(t, run(Receiver("chat", "slack", r, test)), OK, "slack took a test message", "")
+	has(t, run(Receiver("chat", "slack", r, test, nil)), OK, "slack took a test message", "")
 	if len(r.sent) != 1 || !r.sent[0].Test {
 		t.Errorf("sent %+v", r.sent)
 	}
-	for said, mend := range map[string]string{
-		"chat.postMessage: token_revoked":                    "make new ones",
-		"status 401 Unauthorized":                            "make new ones",
-		"chat.postMessage: is_archived":                      "/invite",
-		"chat.postMessage: channel_not_found":                "its ID is right",
-		"x509: certificate signed by unknown authority":      "connection.ca_file",
-		"proxyconnect tcp: dial tcp: connection refused":     "connection.proxy_url",
-		"dial tcp: lookup hooks.example.com: no such host":   "DNS",
-		"open /secrets/slack: no such file or directory":     "is it mounted",
-		"status 400 Bad Request: text is too long or so I'd": "docs/notifications.md",
+}
+
+func TestWhatAReceiverRefusesIsMendedByASettingOfIts(t *testing.T) {
+	test := func() release.Message { return release.Message{Test: true} }
+	for _, c := range []struct{ kind, said, mend string }{
+		{"slack", "chat.postMessage: token_revoked", "make new ones and put them into token_file"},
+		{"slack", "chat.postMessage: is_archived", "/invite"},
+		{"slack", "chat.postMessage: channel_not_found", "its ID is right"},
+		{"slack", "chat.postMessage: missing_scope", "install it again"},
+		{"slack", "open /secrets/slack: no such file or directory", "See token_file: is the file mounted"},
+		{"slack", "status 400 Bad Request: text is too long or so I'd", "docs/notifications.md"},
+		{"pagerduty", "status 400 Bad Request: Invalid routing key", "Events API v2 integration"},
+		{"pagerduty", "proxyconnect tcp: dial tcp: connection refused", "connection.proxy_url"},
+		{"grafana", "status 401 Unauthorized", "put them into token_file"},
+		{"grafana", "status 403 Forbidden", "role Editor"},
+		{"grafana", "status 404 Not Found: Dashboard not found", "See places"},
+		{"webhook", "status 401 Unauthorized: wrong signature", "same secret"},
+		{"webhook", "x509: certificate signed by unknown authority", "connection.ca_file"},
+		{"webhook", "dial tcp: lookup hooks.example.com: no such host", "see url, DNS"},
+		{"email", "535 5.7.8 Authentication failed", "put them into user and password_file"},
+		{"email", "dial tcp 192.0.2.1:25: connection refused", "see server, DNS"},
 	} {
-		has(t, run(Receiver("chat", "slack", &receiver{err: errors.New(said)}, test)), Failed, said, mend)
+		has(t, run(Receiver("r", c.kind, &receiver{err: errors.New(c.said)}, test, nil)), Failed, c.said, c.mend)
 	}
+}
+
+func TestATemplateThatFailsIsToldOfAlthoughTheMessageWasSent(t *testing.T) {
+	test := func() release.Message { return release.Message{Test: true} }
+	wording := func(m release.Message) []error {
+		if !m.Test {
+			t.Error("it was tried with another message than the one that was sent")
+		}
+		return []error{errors.New("text: index out of range")}
+	}
+	found := run(Receiver("chat", "slack", &receiver{}, test, wording))
+	has(t, found, OK, "took a test message", "")
+	has(t, found, Warning, "built-in text is sent: text: index out of range", "config check --render")
+}
+
+// told answers with the newest action of a receiver.
+type told struct {
+	action *release.Action
+	err    error
+}
+
+func (s told) LastTold(_ context.Context, receiver string) (release.Action, bool, error) {
+	if receiver != "chat" || s.action == nil {
+		return release.Action{}, false, s.err
+	}
+	return *s.action, true, s.err
+}
+
+func TestWhatBecameOfTheLastMessageTellsOfAReceiver(t *testing.T) {
+	at := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	for _, test := range []struct {
+		name   string
+		told   told
+		status Status
+		words  string
+		mend   string
+	}{
+		{"it was told", told{action: &release.Action{State: release.ActionDone, UpdatedAt: at}}, OK, "slack took its last message, 2026-03-04 12:00:00 UTC", ""},
+		{"it was told of nothing yet", told{}, Skipped, "was told of nothing yet", "`watchtower doctor`"},
+		{"it was to be told of what became part of an incident", told{action: &release.Action{State: release.ActionVoid}}, Skipped, "was told of nothing yet", ""},
+		{"its message was given up", told{action: &release.Action{State: release.ActionFailed, Detail: "token_revoked"}}, Failed, "given up: token_revoked", "token_file"},
+		{"it does not take its message", told{action: &release.Action{State: release.ActionPending, Attempts: 4, Detail: "connection refused"}}, Failed, "after 4 attempts: connection refused", "not reached"},
+		{"it is told for the first time now", told{action: &release.Action{State: release.ActionPending, Attempts: 1, Detail: "chat was told: x"}}, Skipped, "is being told", ""},
+		{"the store does not answer", told{err: errors.New("disk")}, Failed, "disk", "log"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			has(t, run(ReceiverSoFar("chat", "slack", test.told)), test.status, test.words, test.mend)
+		})
+	}
+}
+
+func TestWhatCannotBeToldIsNotTried(t *testing.T) {
+	tried := 0
+	rest := Check{"measurements", func(context.Context) []Finding { tried++; return []Finding{ok("12 targets")} }}
+	first := func(found ...Finding) []Finding {
+		return run(After(Check{"prometheus", func(context.Context) []Finding { return found }}, rest))
+	}
+	found := first(failed(errors.New("connection refused"), "mend it"))
+	if len(found) != 2 || found[0].Check != "prometheus" || found[1].Check != "measurements" || found[1].Status != Skipped || tried != 0 {
+		t.Errorf("%+v, tried %d times", found, tried)
+	}
+	has(t, found, Skipped, "prometheus does not answer", "")
+	has(t, first(ok("it answers"), failed(errors.New("its clock is wrong"), "NTP")), OK, "12 targets", "")
 }
 
 type poster struct {
@@ -261,9 +341,7 @@ func (f forge) FindIssue(context.Context, string, string) (string, bool, error) 
 	return "", false, f.err
 }
 
-type ping struct{ err error }
-
-func (p ping) Ping(context.Context) error { return p.err }
+func keeps(err error) KeeperFunc { return func(context.Context) error { return err } }
 
 type letters struct {
 	list []release.Action
@@ -276,8 +354,8 @@ func TestTheOtherParts(t *testing.T) {
 	has(t, run(Forge(forge{}, "shop/webapp")), OK, "issues of shop/webapp can be read", "")
 	has(t, run(Forge(forge{}, "")), Skipped, "forge.repository is not given", "")
 	has(t, run(Forge(forge{errors.New("404")}, "shop/webapp")), Failed, "404", "scopes")
-	has(t, run(Store(ping{})), OK, "it answers", "")
-	has(t, run(Store(ping{errors.New("disk full")})), Failed, "disk full", "docs/operations.md")
+	has(t, run(Store(keeps(nil))), OK, "it takes writes", "")
+	has(t, run(Store(keeps(errors.New("disk full")))), Failed, "disk full", "store.path")
 	has(t, run(GivenUp(letters{})), OK, "none was given up", "")
 	has(t, run(GivenUp(letters{list: []release.Action{{Key: "x/message/chat", Detail: "token_revoked"}, {}}})), Warning, "2 actions were given up, the newest x/message/chat: token_revoked", "tried again")
 	has(t, run(GivenUp(letters{err: errors.New("disk")})), Failed, "disk", "")

@@ -123,8 +123,33 @@ func Measurements(name string, m Measurer, lag time.Duration) Check {
 		default:
 			out = append(out, ok("%s of them name their pod", release.Integer(int64(pods))))
 		}
-		return out
+		return append(out, exported(ctx, m, at)...)
 	}}
+}
+
+// exporters are what other signals than those of requests are read from, and
+// what is not counted without them.
+var exporters = []struct{ name, series, without string }{
+	{"kube-state-metrics", "kube_pod_container_status_restarts_total", "restarts and memory kills are not counted, and `watchtower backtest` finds no rollouts"},
+	{"cAdvisor", "container_cpu_usage_seconds_total", "processor time and memory are not counted"},
+}
+
+// exported looks whether there are series of each exporter.
+func exported(ctx context.Context, m Measurer, at time.Time) []Finding {
+	var out []Finding
+	for _, e := range exporters {
+		n, _, err := m.Number(ctx, "count("+e.series+")", at)
+		switch {
+		case err != nil:
+			out = append(out, failed(err, "See prometheus.url and its credentials."))
+		case n == 0:
+			out = append(out, warning(fmt.Sprintf("there is no series %s of %s: %s", e.series, e.name, e.without),
+				"Have the store behind prometheus.url scrape "+e.name+"; docs/signals.md names what is read of it."))
+		default:
+			out = append(out, ok("%s is scraped", e.name))
+		}
+	}
+	return out
 }
 
 // Workload is what is measured of one workload.

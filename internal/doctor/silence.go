@@ -18,6 +18,8 @@ type Setup struct {
 	Forge        bool
 	Receivers    []string
 	ExternalURL  string
+	// Warnings are what the configuration may do and hardly anybody wants.
+	Warnings []string
 }
 
 // Silence says what nobody would hear of as it is configured.
@@ -38,6 +40,9 @@ func Silence(s Setup) Check {
 		}
 		if told && localhost(s.ExternalURL) {
 			out = append(out, warning(fmt.Sprintf("messages link to %s, which only this machine reaches", s.ExternalURL), "Set external_url to where people reach Watchtower."))
+		}
+		for _, w := range s.Warnings {
+			out = append(out, warning(w, "Mend what it names in the configuration."))
 		}
 		if len(out) == 0 {
 			out = append(out, ok("what is decided is told"))

@@ -46,6 +46,10 @@ func conditionalIncrements(out *[maxExperts]float64, fc, fs, rho, r0, exponent f
 
 var logEffectSteps = logs(effectSteps[:])
 
+// logPastWeights are the weights of the alternatives against the past: large effects
+// have evidence to spare.
+var logPastWeights = logs([]float64{0.3, 0.25, 0.25, 0.15, 0.05})
+
 func logs(xs []float64) []float64 {
 	out := make([]float64, len(xs))
 	for i, x := range xs {

@@ -94,6 +94,15 @@ func (d dispersion) upper() float64 {
 	return math.Max(1, (d.freedom*d.estimate+priorWindows*priorDispersion)/chiSquaredTenth(nu))
 }
 
+// likely is the upper 85 % bound of φ, at least 1.
+func (d dispersion) likely() float64 {
+	nu := d.freedom + priorWindows
+	const z = -1.0364333894937898
+	h := 2 / (9 * nu)
+	c := 1 - h + z*math.Sqrt(h)
+	return math.Max(1, (d.freedom*d.estimate+priorWindows*priorDispersion)/(nu*c*c*c))
+}
+
 // middle is φ shrunk towards 1, at least 1: for what may err to both sides.
 func (d dispersion) middle() float64 {
 	return math.Max(1, (d.freedom*d.estimate+priorWindows)/(d.freedom+priorWindows))

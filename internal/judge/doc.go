@@ -41,12 +41,14 @@
 // never ran beside the new ones) the release is held against the time before
 // the rollout. The rate is Gamma(a, b): its mean and variance come from the
 // windows before, the variance being that of the estimate with a burst as one
-// event, of the drift between eighths of the history, and of a drift of a tenth
-// that is always assumed. A third bets on the tick's proportion over what the
-// null expects by then; a third is the gamma likelihood ratio tick by tick with
-// counts over φ as known before each; and a third is that of all counts at once
-// with φ as known now, since a short history has its say in the first ticks, when
-// least is known of bursts. The last is no martingale by construction; its false
+// event, of the drift between eighths of the history, and of a small drift
+// (driftFloor) that is always assumed. A quarter of the capital bets on the tick's
+// proportion over what the null expects by then. A quarter is the gamma likelihood
+// ratio of all counts at once over φ as known now (its 85 % bound), since a short
+// history has its say in the first ticks, when least is known of bursts; a quarter
+// of that is the mean of the same for single routes, each against its own past.
+// Half is that ratio of the bursts: the ticks of pods that have bad requests, where
+// those are few. The latter two are no martingales by construction; their false
 // alarms are measured (BenchmarkFalseAlarms).
 // If the stable arm fared much worse in its last ticks than history, those ticks
 // replace the history: trouble from outside may outlive the old pods.
@@ -65,6 +67,20 @@
 // Every mixture keeps a quarter of its capital back and hands it out over later
 // ticks, so that harm that begins late is found; no tick gains more than 5 nats,
 // because whatever happens in a single tick may be a single event.
+//
+// # The last look
+//
+// What may be looked at at any time costs more data than what is looked at once. Half
+// of the capital is therefore kept for one look of the signals with history at the end
+// of the observation (Last): it is bet, all or nothing, on the probability of so many
+// bad requests, or bursts, or those of one route, under the null being below a signal's
+// share of half of α. That probability is of the negative binomial law that the
+// history's gamma predicts. What is kept back for an outage, or doubted, is not looked
+// at.
+//
+// Bursts that are summed have a heavier tail than the law of Poisson with the same
+// dispersion: asBursts takes so many bad requests for fewer, by Chernoff's bounds of
+// both.
 //
 // # One bad pod
 //

@@ -13,8 +13,8 @@ const (
 	// Windows are joined to this many blocks to see how the rate drifts.
 	historyBlocks = 8
 	// The rate of the next half hour is never known better than this, however
-	// long the history.
-	driftFloor = 0.05
+	// long the history. Drift of the size that a policy tolerates comes beside it.
+	driftFloor = 0.03
 	// A release's tick may pay a bet at most this multiple of the expected rate.
 	betLimit = 30
 )
@@ -42,40 +42,53 @@ func (g gamma) mean() float64 { return g.a / g.b }
 
 // baseline is the workload before the rollout.
 type baseline struct {
-	known   bool
-	whole   release.Count // all windows
-	count   release.Count // those since an incident began that goes on
-	scatter scatter
-	hits    hits
-	rate    float64 // p̂
+	known    bool
+	whole    release.Count // all windows
+	count    release.Count // those since an incident began that goes on
+	scatter  scatter
+	hits     hits
+	failures bool    // bad requests are failures
+	apart    bool    // pods are told apart in hits
+	rate     float64 // p̂
+	lately   lately
 
 	wander drift // of the rate between blocks
+	bursty drift // of the rate of hits
 	// nullRatio is the tolerated relative risk at this rate, ratios the
 	// alternatives; both stay within probabilities where bad requests are common.
 	nullRatio float64
 	ratios    [len(effectSteps)]float64
 }
 
-func newBaseline(windows []release.Count, r0 float64) baseline {
-	var b baseline
+func newBaseline(windows []release.Count, pods []Hits, r0 float64) baseline {
+	b := baseline{apart: len(pods) == len(windows) && len(pods) > 0}
 	for _, c := range windows {
 		b.whole = b.whole.Add(sane(c))
 	}
-	windows = windows[incident(windows):]
-	for _, c := range windows {
+	first := incident(windows)
+	windows = windows[first:]
+	hit := make([]release.Count, len(windows)) // pods with bad ones, of the requests
+	for i, c := range windows {
 		c = sane(c)
+		in := hitsOf(c, nil, false)
+		if b.apart {
+			in = pods[first+i]
+		}
 		b.count = b.count.Add(c)
 		b.scatter.add(c)
-		b.hits.add(c)
+		b.hits.add(c, in)
+		hit[i] = release.Count{Total: c.Total, Bad: int64(in.Bad)}
 	}
 	if b.count.Total < minHistoryRequests {
 		return b
 	}
-	b.known = true
+	b.known, b.lately = true, newLately(windows)
 	n, x := float64(b.count.Total), float64(b.count.Bad)
 	b.rate = (x + 0.5) / (n + 1)
 	phi := measure(&b.scatter).middle()
 	b.wander = driftOf(windows, b.count, phi*b.rate*(1-b.rate), phi)
+	phi = measure(&b.hits.spread).middle()
+	b.bursty = driftOf(hit, release.Count{Total: b.count.Total, Bad: int64(b.hits.with)}, phi*(float64(b.hits.with)+0.5)/(n+1), phi)
 
 	null := planeFor(r0, b.rate).at(b.rate)
 	b.nullRatio = null / b.rate
@@ -183,7 +196,10 @@ type past struct {
 	fresh                 fading    // of the release in all ticks
 	since                 time.Time // the first of those ticks
 	overlap               overlap
-	held                  bool    // evidence was kept back
+	held, ended           bool      // evidence was kept back, of harm that then waned
+	doubted               time.Time // since when others have trouble too
+	long                  bool      // the release is alone for longer than an outage lasts
+	routes                byRoute
 	bursts, doubt         float64 // φ, of the history and of the release from tick to tick; its upper bound
 	sound                 bool    // the release alone was as the history at some time
 }
@@ -194,10 +210,11 @@ func newPast(tick time.Duration) past {
 
 // step plays one tick of the release alone. phi is the dispersion as known
 // before it.
-func (h *past) step(b *baseline, at time.Time, c release.Count, phi float64) {
+func (h *past) step(b *baseline, at time.Time, c release.Count, in Hits, strata []Stratum, phi float64) {
 	if h.since.IsZero() {
 		h.since = at
 	}
+	h.long = at.Sub(h.since) >= outagePatience
 	x, n := float64(c.Bad), float64(c.Total)
 	g, softened := h.prior(b, phi)
 	nullB := g.b / b.nullRatio
@@ -217,7 +234,10 @@ func (h *past) step(b *baseline, at time.Time, c release.Count, phi float64) {
 		h.suffered = h.suffered.Add(c)
 	} else {
 		h.release = h.release.Add(c)
-		h.hits.add(c)
+		h.hits.add(c, in)
+		if b.failures && b.count == b.whole { // their pasts are not told from before an incident
+			h.routes.add(strata)
+		}
 	}
 	h.recover(b, c)
 }
@@ -233,12 +253,15 @@ func (h *past) logE(b *baseline, phi float64) float64 {
 		return bet
 	}
 	x, n := float64(h.release.Bad), float64(h.release.Total)
-	counts, bursts := b.logAtOnce(x, n, phi), b.logBursts(&h.hits, x, n)
+	counts, bursts := b.logAtOnce(b.tempered(x, n, phi), n, phi), b.logBursts(&h.hits, x, n)
+	if one, judged := h.routes.logE(b, phi); judged {
+		counts = logAdd(counts+math.Log(1-routeShare), one+math.Log(routeShare))
+	}
 	if math.IsInf(bursts, -1) {
 		bursts = counts
 	}
-	limit := float64(h.hits.with) * maxTickGain
-	return logAdd(logAdd(bet, math.Min(counts, limit)), math.Min(bursts, limit)) - math.Log(3)
+	limit := float64(h.hits.ticks) * maxTickGain
+	return logAdd(logAdd(bet, math.Min(counts, limit))-math.Ln2, math.Min(bursts, limit)) - math.Ln2
 }
 
 // logAtOnce is the evidence of x bad ones among n against the history, all at once,
@@ -248,11 +271,11 @@ func (b *baseline) logAtOnce(x, n, phi float64) float64 {
 	return b.logGammas(b.priorOver(phi, n), weight*x, weight*n)
 }
 
-// logGammas is the mean over the alternatives.
+// logGammas is the weighted mean over the alternatives.
 func (b *baseline) logGammas(g gamma, x, n float64) float64 {
 	total := math.Inf(-1)
-	for _, r := range b.ratios {
-		total = logAdd(total, logGammaHistory(g.a, g.b, x, n, r, b.nullRatio))
+	for i, r := range b.ratios {
+		total = logAdd(total, logGammaHistory(g.a, g.b, x, n, r, b.nullRatio)+logPastWeights[i])
 	}
-	return total - math.Log(float64(len(b.ratios)))
+	return total
 }

@@ -11,8 +11,10 @@ import (
 type Judge struct {
 	cfg         Config
 	tests       []test
+	lookers     float64 // weight of the signals that take part in the last look
 	regressed   bool
 	regressedAt time.Time
+	atLast      bool // it was the last look that found it
 	findings    []release.Finding
 }
 
@@ -35,7 +37,11 @@ func New(cfg Config, signals []Signal) *Judge {
 		case s.Limit > 0 && s.Limit < 1:
 			j.tests = append(j.tests, newGuard(s, weight))
 		default:
-			j.tests = append(j.tests, newSeries(cfg, s, weight))
+			one := newSeries(cfg, s, weight)
+			if one.looks() {
+				j.lookers += weight
+			}
+			j.tests = append(j.tests, one)
 		}
 	}
 	return j
@@ -96,31 +102,42 @@ func (j *Judge) Step(at time.Time, ticks map[string]Tick) {
 			s.step(at, t)
 		}
 	}
+	j.decide(at)
+}
+
+// decide latches the verdict where the evidence has crossed.
+func (j *Judge) decide(at time.Time) {
 	if j.regressed || j.e() < 1/j.cfg.Alpha {
 		return
 	}
 	// The crossing. It counts only as far as more than one pod shows it.
-	sum := 0.0
-	for _, s := range j.tests {
-		logE := s.logE()
-		if found := s.suspect(logE, math.Log(1/j.cfg.Alpha)/2); found.alone {
-			logE = math.Min(logE, found.logE)
-			j.note(s.top().name, found)
+	sum, found, enough := 0.0, false, math.Log(1/j.cfg.Alpha)
+	for _, t := range j.tests {
+		logE, last := t.logE(), won(t)
+		claimed := logE
+		if last {
+			claimed = math.Max(logE, enough)
 		}
-		sum += s.top().weight * expCapped(logE)
+		if alone := t.suspect(claimed, enough/2); alone.alone {
+			logE, last = math.Min(logE, alone.logE), false
+			j.note(t.top().name, alone)
+		}
+		sum += t.top().weight * expCapped(logE)
+		found = found || last
 	}
-	if sum >= 1/j.cfg.Alpha {
+	if j.withLast(sum, found) >= 1/j.cfg.Alpha {
 		j.regressed, j.regressedAt = true, at
 	}
 }
 
-// e is the weighted mean of the signals' current e-values.
+// e is the weighted mean of the signals' current e-values, and the last look's.
 func (j *Judge) e() float64 {
-	sum := 0.0
-	for _, s := range j.tests {
-		sum += s.top().weight * expCapped(s.logE())
+	sum, found := 0.0, false
+	for _, t := range j.tests {
+		sum += t.top().weight * expCapped(t.logE())
+		found = found || won(t)
 	}
-	return sum
+	return j.withLast(sum, found)
 }
 
 // suspected is e, were no evidence kept back for an outage that both arms may have.
@@ -133,7 +150,22 @@ func (j *Judge) suspected() float64 {
 		}
 		sum += t.top().weight * expCapped(logE)
 	}
-	return sum
+	return j.withLast(sum, false)
+}
+
+// Doubt tells now that others, who cannot suffer from the release alone, have had
+// trouble too since some time: what the past says of the release must outlast an outage,
+// and not wane then. What was decided by it is open again, the last look included.
+func (j *Judge) Doubt(since, now time.Time) {
+	j.regressed, j.regressedAt, j.atLast = false, time.Time{}, false
+	for _, t := range j.tests {
+		if s, ok := t.(*series); ok {
+			s.past.doubted, s.won = since, false
+			if s.baseline.known {
+				s.then = s.past.hold(&s.baseline, now, s.unheld)
+			}
+		}
+	}
 }
 
 // note keeps a finding, the latest text for each pod and signal.
@@ -178,7 +210,7 @@ func (s *series) reference() (release.Count, release.Arm) {
 func (j *Judge) Assess() Assessment {
 	a := Assessment{
 		E: j.e(), Suspected: j.suspected(), Threshold: 1 / j.cfg.Alpha,
-		Regressed: j.regressed, RegressedAt: j.regressedAt,
+		Regressed: j.regressed, RegressedAt: j.regressedAt, AtLast: j.atLast,
 		Signals: make([]SignalResult, len(j.tests)),
 	}
 	a.Findings = append(a.Findings, j.findings...)

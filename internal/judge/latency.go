@@ -109,7 +109,7 @@ const (
 	// leastTail is how many slow requests of the baseline make a tail, farTail how
 	// many make one that is far out.
 	leastTail, farTail = 5, 20
-	farShare           = 0.002
+	farShare           = 0.0003
 )
 
 // survival is the share of observations above each bound.

@@ -16,7 +16,7 @@ func (j *Judge) needs() *release.Needs {
 	n := &release.Needs{}
 	required := 0
 	for _, s := range j.tests {
-		regressed = math.Min(regressed, s.toRegressed(j.cfg.Alpha))
+		regressed = math.Min(regressed, s.toRegressed(j.cfg.Alpha*j.early()))
 		if !s.top().required {
 			continue
 		}

@@ -20,7 +20,10 @@ const (
 	// Or when what it had is so many times as likely at the release's rate as at the
 	// history's: what ails the one ails the other.
 	outageOdds = 3
-	// Where its requests were too few to tell, harm is the release's if it lasts so
+	// What both arms did while both served has to speak so many times as likely of harm
+	// of the release.
+	outageDoubt = 7
+	// Where their requests were too few to tell, harm is the release's if it lasts so
 	// long.
 	outagePatience = 10 * time.Minute
 	// Evidence of so many nats that is kept back is forgotten when the harm ends.
@@ -75,20 +78,44 @@ func (h *past) shared(f fading, rate float64) float64 {
 // and then while the harm wanes. What was once kept back stays so, however the release's
 // rate changes.
 func (h *past) hold(b *baseline, at time.Time, logE float64) float64 {
-	if h.recent.n == 0 || h.sound || h.since.IsZero() {
+	doubted := !h.doubted.IsZero()
+	h.ended = (h.held || doubted) && h.ending(b)
+	if doubted && (at.Sub(h.doubted) < outagePatience || h.ended) {
+		h.held = h.held || logE > heldBack
+		return math.Min(logE, 0)
+	}
+	if h.sound || h.since.IsZero() {
+		return logE
+	}
+	if logE > 0 && b.before(h) > -math.Log(incidentDoubt) {
+		return 0
+	}
+	if h.recent.n == 0 {
 		return logE
 	}
 	if at.Sub(h.since) >= outagePatience {
-		if h.held && (h.waning() || likelier(h.alone, h.ill(b), b.rate, h.bursts) < 0) {
+		if h.ended {
 			return math.Min(logE, 0)
 		}
 		return logE
 	}
-	if !h.held && h.overlap.shared(b.rate, h.bursts) < -math.Log(outageOdds) {
+	if !h.held && h.overlap.shared(b, h.bursts) < -math.Log(outageDoubt) {
 		return logE
 	}
 	h.held = h.held || logE > heldBack
 	return math.Min(logE, 0)
+}
+
+// ending reports that the harm wanes or is gone: what the release alone had lately is
+// likelier at the history's rate than at that of all its harm. Harm that did is back
+// when what there was lately is outageOdds times as likely at the latter.
+func (h *past) ending(b *baseline) bool {
+	all := h.release.Add(h.suffered)
+	least := 0.0
+	if h.ended {
+		least = math.Log(outageOdds)
+	}
+	return h.waning() || likelier(h.alone, math.Min(h.ill(b), all.Ratio()), b.rate, h.bursts) < least
 }
 
 // waning reports that the release alone does much better lately than it did.
@@ -115,7 +142,7 @@ func (h *past) recover(b *baseline, c release.Count) {
 	if h.held {
 		h.held = false
 		h.bet.giveAway()
-		h.release, h.hits = release.Count{}, hits{}
+		h.release, h.hits, h.routes = release.Count{}, hits{}, nil
 	}
 	h.sound = true
 	h.recent, h.moment, h.suffered = fading{}, fading{}, release.Count{}
@@ -135,7 +162,7 @@ func (h *past) prior(b *baseline, phi float64) (prior gamma, softened bool) {
 		}
 		plain := events >= 3 && mathext.RegIncBeta(events, g.a, f.n/(h.bursts*g.b+f.n)) <= outageTail
 		// One failure is none: old pods fail some as they stop.
-		if !plain && (f.x < 1.5 || h.shared(f, g.mean()) < math.Log(outageOdds)) {
+		if !plain && (f.x < 1.5 || h.shared(f, g.mean()) < math.Log(outageOdds) || h.long) {
 			continue
 		}
 		out.a = math.Min(g.a, math.Min(events+0.5, outageEvents))

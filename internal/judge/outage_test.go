@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"gonum.org/v1/gonum/stat/distuv"
 	"pgregory.net/rapid"
@@ -48,11 +49,11 @@ func TestTroubleOfBothIsToldFromHarmOfTheRelease(t *testing.T) {
 			for _, tick := range c.alone {
 				o.add(tick, release.Count{})
 			}
-			got := o.shared(rate, 1)
+			got := o.shared(&baseline{rate: rate}, 1)
 			if got < c.least || got > c.most {
 				t.Errorf("shared is %.2f nats, want %v to %v", got, c.least, c.most)
 			}
-			if held := got > -math.Log(outageOdds); held != c.likelyShared {
+			if held := got > -math.Log(outageDoubt); held != c.likelyShared {
 				t.Errorf("thought to be shared: %v, want %v", held, c.likelyShared)
 			}
 		})
@@ -126,7 +127,7 @@ func TestBurstsAreCountedAsOneEventEach(t *testing.T) {
 			bursts++
 			bad += 1 + int64(r.IntN(40))
 		}
-		h.add(of(bad, 1000))
+		h.add(of(bad, 1000), hitsOf(of(bad, 1000), nil, false))
 	}
 	n, weight := h.events()
 	if math.Abs(n/float64(bursts)-1) > 0.05 {
@@ -146,7 +147,7 @@ func TestMoreBurstsOfFewerFailuresAreNoHarm(t *testing.T) {
 		}
 		before = append(before, c)
 	}
-	b := newBaseline(before, 1.1)
+	b := newBaseline(before, nil, 1.1)
 	var now hits
 	var all release.Count
 	for i := range 120 {
@@ -154,10 +155,103 @@ func TestMoreBurstsOfFewerFailuresAreNoHarm(t *testing.T) {
 		if i%2 == 0 {
 			c.Bad = 8 // as many failures as before, five times as many bursts
 		}
-		now.add(c)
+		now.add(c, hitsOf(c, nil, false))
 		all = all.Add(c)
 	}
 	if logE := b.logBursts(&now, float64(all.Bad), float64(all.Total)); logE > 0.5 {
 		t.Errorf("evidence of %.1f nats against a release that fails no more than before", logE)
+	}
+}
+
+func TestDoubtHasThePastOutlastAnOutage(t *testing.T) {
+	windows := make([]release.Count, 120)
+	for i := range windows {
+		windows[i] = of(int64(i%3/2), 100)
+	}
+	for _, c := range []struct {
+		says string
+		bad  func(tick int) int64
+		want bool
+	}{
+		{"what goes on is the release's", func(int) int64 { return 5 }, true},
+		{"so it is where it is less than an outage would be", func(int) int64 { return 1 }, true},
+		{"what ends is an outage", func(k int) int64 {
+			if k < 20 {
+				return 5
+			}
+			return 0
+		}, false},
+		{"what comes again when the outage is over is the release's", func(k int) int64 {
+			if k < 20 || k > 80 {
+				return 5
+			}
+			return 0
+		}, true},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			j := New(Config{Tick: 15 * time.Second}, []Signal{{Name: release.SignalErrorRatio, Weight: 1, History: windows}})
+			start := time.Unix(0, 0)
+			doubted := false
+			for k := range 100 {
+				at := start.Add(time.Duration(k+1) * 15 * time.Second)
+				j.Step(at, map[string]Tick{release.SignalErrorRatio: {Release: of(c.bad(k), 100)}})
+				if j.Assess().Regressed && !doubted {
+					doubted = true
+					j.Doubt(at, at)
+					if a := j.Assess(); a.Regressed || a.E > 1 || a.Suspected < a.Threshold {
+						t.Fatalf("after the doubt: regressed %v, E %.3g, suspected %.3g", a.Regressed, a.E, a.Suspected)
+					}
+				}
+				if a := j.Assess(); doubted && a.Regressed && at.Sub(start) < outagePatience {
+					t.Fatalf("regressed again after %s", at.Sub(start))
+				}
+			}
+			if got := j.Assess().Regressed; !doubted || got != c.want {
+				t.Errorf("doubted %v, regressed %v, want %v", doubted, got, c.want)
+			}
+		})
+	}
+}
+
+func TestHarmThatWanedIsNotBackByChance(t *testing.T) {
+	for _, c := range []struct {
+		says   string
+		ended  bool
+		lately fading
+		want   bool
+	}{
+		{"half as much as there was in all goes on", false, fading{7.9, 293}, false},
+		{"after it has waned that is as likely chance", true, fading{7.9, 293}, true},
+		{"after it has waned as much as before is harm", true, fading{15, 293}, false},
+		{"a third of what there was in all has waned", false, fading{5, 293}, true},
+	} {
+		h := past{bursts: 1, release: of(54, 1145), alone: c.lately, ended: c.ended}
+		if got := h.ending(&baseline{rate: 0.011}); got != c.want {
+			t.Errorf("%s: ending is %v", c.says, got)
+		}
+	}
+}
+
+func TestAnExcessThatAllPodsHaveIsNotOnePods(t *testing.T) {
+	windows := make([]release.Count, 120)
+	for i := range windows {
+		windows[i] = of(1, 700)
+	}
+	j := New(Config{Tick: 15 * time.Second}, []Signal{{Name: release.SignalErrorRatio, Weight: 1, History: windows}})
+	for k := range 120 {
+		// Each of seven pods fails thrice as often as before, a burst every other minute.
+		x := Tick{Pods: map[string]release.Count{}}
+		for i := range 7 {
+			c := of(0, 100)
+			if (k+i)%8 == 0 {
+				c.Bad = 4
+			}
+			x.Pods[string(rune('a'+i))] = c
+			x.Release = x.Release.Add(c)
+		}
+		j.Step(time.Unix(int64(15*k), 0), map[string]Tick{release.SignalErrorRatio: x})
+	}
+	if a := j.Assess(); !a.Regressed || len(a.Findings) > 0 {
+		t.Errorf("regressed %v at E %.3g, findings %v", a.Regressed, a.E, a.Findings)
 	}
 }

@@ -19,6 +19,9 @@ const (
 	// tolerated rate, and its proportion is not far below the arm's.
 	podTail     = 0.001
 	podFraction = 0.33
+	// Where the others without the worst pod have so large a part of the excess left
+	// it is not that pod's.
+	podExcess = 0.5
 )
 
 // podSteps are the alternatives of the test without one pod.
@@ -114,6 +117,9 @@ func (p *pods) suspect(all release.Count, tolerated, level float64, d dispersion
 		return suspicion{}
 	}
 	rest := release.Count{Total: all.Total - worst.count.Total, Bad: all.Bad - worst.count.Bad}
+	if rest.Ratio()-tolerated >= podExcess*(all.Ratio()-tolerated) {
+		return suspicion{}
+	}
 	logE := worst.without.logE()
 	if b.known {
 		x, n := float64(alone.Bad-worst.alone.Bad), float64(alone.Total-worst.alone.Total)

@@ -20,6 +20,7 @@ type series struct {
 	pods     pods
 	then     float64 // ln of the evidence against history
 	unheld   float64 // the same were nothing kept back
+	won      bool    // the last look found harm
 	outside  bool    // the stable arm suffered too
 	sound    bool    // the release once was as the history
 
@@ -37,7 +38,7 @@ func newSeries(cfg Config, s Signal, weight float64) *series {
 	r0 := 1 + cfg.MinEffect
 	out := &series{
 		head: head{s.Name, weight, s.Required}, r0: r0,
-		baseline: newBaseline(s.History, r0),
+		baseline: newBaseline(s.History, s.HistoryPods, r0),
 		present:  newPresent(strings.HasPrefix(s.Name, release.SignalErrorRatio)),
 		past:     newPast(cfg.Tick),
 		pods:     newPods(),
@@ -45,6 +46,7 @@ func newSeries(cfg Config, s Signal, weight float64) *series {
 		releaseSpan: scatter{successive: true},
 	}
 	out.outside = out.baseline.count != out.baseline.whole
+	out.baseline.failures = out.present.failures
 	out.health = newHealth(cfg, &out.baseline)
 	return out
 }
@@ -67,7 +69,7 @@ func (s *series) step(at time.Time, t Tick) {
 	case c.Total > 0 && st.Total > 0:
 		s.present.step(c, st, t.Strata, s.r0, s.guess(), d.upper())
 	case c.Total > 0 && s.baseline.known:
-		s.past.step(&s.baseline, at, s.exposed(t), d.upper())
+		s.past.step(&s.baseline, at, s.exposed(t), hitsOf(c, t.Pods, s.baseline.apart), t.Strata, d.upper())
 	}
 	s.health.step(c, s.exposed(t), st, s.guess(), d.middle())
 	s.pods.step(t.Pods, c, st, s.r0, d.upper())
@@ -87,7 +89,7 @@ func (s *series) step(at time.Time, t Tick) {
 		s.outside = s.outside || softened
 	}
 	if s.baseline.known {
-		s.unheld = s.past.logE(&s.baseline, s.dispersion().upper())
+		s.unheld = s.past.logE(&s.baseline, s.dispersion().likely())
 		s.then = s.past.hold(&s.baseline, at, s.unheld)
 	}
 }

@@ -60,7 +60,7 @@ var epoch = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 const tickLength = 5 * time.Second
 
 // run plays the world to a judge with one signal of weight 1 and calls each
-// after every tick; it stops when each answers false.
+// after every tick; it stops when each answers false. The end is the last look.
 func (w world) run(cfg Config, each func(tick int, j *Judge) bool) *Judge {
 	a := newArrivals(w.seed)
 	s := Signal{Name: release.SignalErrorRatio, Weight: 1, Required: true}
@@ -71,9 +71,10 @@ func (w world) run(cfg Config, each func(tick int, j *Judge) bool) *Judge {
 	for k := range w.ticks {
 		j.Step(epoch.Add(time.Duration(k+1)*tickLength), map[string]Tick{s.Name: w.tick(a, k)})
 		if each != nil && !each(k, j) {
-			break
+			return j
 		}
 	}
+	j.Last(epoch.Add(time.Duration(w.ticks) * tickLength))
 	return j
 }
 

@@ -32,6 +32,9 @@ type Signal struct {
 	// History is tick-long windows before the rollout, oldest first, of the
 	// workload as a whole. It may be empty.
 	History []release.Count
+	// HistoryPods are the pods of each of those windows; empty where they are not told
+	// apart there or not in the ticks.
+	HistoryPods []Hits
 	// MinEffect and HealthyRatio are this signal's own; 0 takes those of Config.
 	MinEffect, HealthyRatio float64
 	// Limit makes this a guard: the proportion of bad requests that no baseline
@@ -87,7 +90,8 @@ type ValueTick struct {
 
 // Assessment is the judge's answer now.
 type Assessment struct {
-	// E is the weighted mean of the signals' current e-values; Threshold is 1/α.
+	// E is the weighted mean of the signals' current e-values, less the share that is kept
+	// for the last look, and that; Threshold is 1/α.
 	E, Threshold float64
 	// Suspected is E with the evidence that is kept back while an outage of both arms
 	// may be the cause. It convicts nobody; others may suffer of what it tells.
@@ -96,6 +100,8 @@ type Assessment struct {
 	// in more than one pod; RegressedAt is that tick.
 	Regressed   bool
 	RegressedAt time.Time
+	// AtLast is set when only the last look found it.
+	AtLast bool
 	// Healthy holds now: every required signal has HealthyE ≥ 1/β and nothing
 	// regressed. It is not latched. Without required signals it is never true.
 	Healthy bool

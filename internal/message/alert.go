@@ -40,6 +40,9 @@ func Annotations(m release.Message) map[string]string {
 			out[string(l.Kind)] = l.URL
 		}
 	}
+	if m.Test {
+		out["summary"] = "[TEST] " + m.Headline
+	}
 	for name, text := range out {
 		if text == "" {
 			delete(out, name)
@@ -79,14 +82,19 @@ func Text(m release.Message) string {
 	for _, c := range m.HowBad {
 		b.WriteString("- " + sentence(c.Sentence) + "\n")
 	}
-	for _, one := range m.Members {
-		b.WriteString("- " + one.Headline + "\n")
+	if len(m.Members) > 1 {
+		for _, one := range m.Members {
+			b.WriteString("- " + one.Headline + "\n")
+		}
 	}
 	line("Why", m.Why)
 	line("Since", m.Since)
 	line("How sure", m.Sure)
 	line("Done", m.Did)
 	line("Next", m.Next)
+	if m.Acknowledged != nil {
+		line("Seen to", m.Acknowledged.Words())
+	}
 	line("Commit", m.Commit)
 	for _, l := range m.Links {
 		line(l.Title, l.URL)

@@ -26,8 +26,10 @@ type Facts struct {
 	ApproveBy *time.Time
 	// Closed says why the release is over although no newer one took over, such
 	// as "the workload was deleted"; "" while it is not.
-	Closed  string
-	Commits []release.Commit // between the version before and the release
+	Closed string
+	// Acknowledged is what a person did last to the incident elsewhere; nil: nothing.
+	Acknowledged *release.Acknowledgement
+	Commits      []release.Commit // between the version before and the release
 	// Before is the state that was told last, "" when none was.
 	Before   release.MessageState
 	Sequence int // of the message, from 1
@@ -51,11 +53,20 @@ func (f Facts) rollback() *release.Action {
 	return nil
 }
 
+// asked is who asked for the rollback, "" where nobody did.
+func (f Facts) asked() string {
+	if r := f.rollback(); r != nil {
+		return r.AskedBy
+	}
+	return ""
+}
+
 // State is what there is to say.
 func State(f Facts) release.MessageState {
-	switch f.Verdict.Kind {
-	case release.Regressed:
+	if f.Verdict.Kind == release.Regressed || underWay(f) {
 		return regressed(f)
+	}
+	switch f.Verdict.Kind {
 	case release.Healthy:
 		if mended(f.Before) {
 			return release.SaysRecovered
@@ -81,8 +92,16 @@ func mended(before release.MessageState) bool {
 	return before.Open() || before == release.SaysRecovered
 }
 
+// underWay reports whether a person had a release rolled back that is not called
+// regressed. What was not done is nothing to speak of.
+func underWay(f Facts) bool {
+	r := f.rollback()
+	return r != nil && r.AskedBy != "" && r.State != release.ActionVoid && r.State != release.ActionRefused
+}
+
 // regressed tells the states after a regression apart: what came of the rollback
-// comes before what came over the release.
+// comes before what a person said of the verdict, and that before what came over
+// the release.
 func regressed(f Facts) release.MessageState {
 	rollback := f.rollback()
 	undone := rollback != nil && rollback.State == release.ActionDone
@@ -90,11 +109,15 @@ func regressed(f Facts) release.MessageState {
 	switch {
 	case undone && f.Restore != nil && f.Restore.State == release.ActionDone:
 		return release.SaysRestored
-	case over, undone && f.Restore != nil && f.Restore.State == release.ActionVoid:
+	case !undone && f.Verdict.Wrong != nil:
+		return release.SaysRecovered
+	case undone && f.Restore == nil: // though the release is over: whether the old version runs is told next
+		return release.SaysRollingBack
+	case over, undone && f.Restore.State == release.ActionVoid:
 		return release.SaysSuperseded
-	case undone && f.Restore != nil, rollback != nil && rollback.State == release.ActionFailed:
+	case undone, rollback != nil && rollback.State == release.ActionFailed:
 		return release.SaysNotHelped
-	case undone, rollback != nil && rollback.State == release.ActionPending:
+	case rollback != nil && rollback.State == release.ActionPending:
 		return release.SaysRollingBack
 	case rollback != nil && rollback.State == release.ActionWaiting:
 		return release.SaysWaiting
@@ -108,12 +131,15 @@ func Of(f Facts, places Places) release.Message {
 	rel, v := f.Release, f.Verdict
 	from, to := release.Versions(rel)
 	m := release.Message{
-		Key: release.MessageKey(rel.ID), Sequence: f.Sequence, State: state, Severity: severity(state, f.Policy),
+		Key: release.MessageKey(rel.ID), Sequence: f.Sequence, State: state, Severity: severity(state, v, f.Policy),
 		Headline: headline(f, state),
 		Release:  rel.ID, Workload: plainWorkload(rel.Workload), Verdict: v.Kind, From: from, To: to, Commit: commitOf(rel),
 		HowBad: changes(v), StartedAt: rel.StartedAt, DecidedAt: v.DecidedAt, At: f.Now,
 		Since: since(f), Sure: sure(f), Did: did(f, state), Next: next(f, state), Why: release.OneLine(v.Reason, longText),
-		Offers: offers(state), Links: places.links(f),
+		Offers: offers(f, state), Links: places.links(f),
+	}
+	if f.Acknowledged.Stands() {
+		m.Acknowledged = f.Acknowledged
 	}
 	if state == release.SaysWaiting {
 		m.ExpiresAt = f.ApproveBy
@@ -129,10 +155,13 @@ func Of(f Facts, places Places) release.Message {
 const longText = 500
 
 // severity is the policy's for a release that made things worse; what is no
-// regression wakes nobody.
-func severity(s release.MessageState, p release.Policy) release.Severity {
+// regression wakes nobody, nor what a person had done.
+func severity(s release.MessageState, v release.Verdict, p release.Policy) release.Severity {
 	switch s {
 	case release.SaysRegressed, release.SaysWaiting, release.SaysRollingBack, release.SaysNotHelped:
+		if v.Kind != release.Regressed {
+			return release.SeverityWarning
+		}
 		return cmp.Or(p.Severity, release.SeverityCritical)
 	case release.SaysSourceBroken, release.SaysInsufficient:
 		return release.SeverityWarning
@@ -162,6 +191,7 @@ var Labels = []string{
 const (
 	KindRelease  = "release"
 	KindIncident = "incident" // many releases told as one
+	KindGroup    = "group"    // releases of a route told together
 	KindTest     = "test"
 )
 

@@ -70,6 +70,10 @@ func TestStateOfARelease(t *testing.T) {
 			f.Actions = []release.Action{{Key: release.ActionKey(f.Release.ID, release.ActionRollback), Kind: release.ActionRollback, State: s}}
 		}
 	}
+	wrong := func(f *Facts) { f.Verdict.Wrong = &release.Mark{At: noon, By: "ann", Why: "the load test did it"} }
+	asked := func(s release.ActionState) func(*Facts) {
+		return func(f *Facts) { rollback(s)(f); f.Actions[0].AskedBy = "ann" }
+	}
 	for _, test := range []struct {
 		name string
 		f    Facts
@@ -81,7 +85,20 @@ func TestStateOfARelease(t *testing.T) {
 		{"a hotfix ends a regression that waits for approval", with(release.SaysWaiting, func(f *Facts) { f.Release.SupersededBy = "x" }), release.SaysSuperseded},
 		{"a hotfix that overtakes the version put back ends it too", with(release.SaysRestored, func(f *Facts) { f.Restore = &Restore{State: release.ActionVoid} }), release.SaysSuperseded},
 		{"what was restored stays restored when the next release comes", with(release.SaysRestored, func(f *Facts) { f.Release.SupersededBy = "x" }), release.SaysRestored},
+		{"a release that is over is being rolled back until it is known what came of that", with(release.SaysRestored, func(f *Facts) { f.Restore, f.Release.SupersededBy = nil, "x" }), release.SaysRollingBack},
 		{"a deleted workload ends a regression", with(release.SaysRegressed, func(f *Facts) { f.Closed = "the workload was deleted" }), release.SaysSuperseded},
+		{"a verdict that was marked wrong is taken back", with(release.SaysRegressed, wrong), release.SaysRecovered},
+		{"and stays so when a newer release takes over", with(release.SaysRegressed, func(f *Facts) { wrong(f); f.Release.SupersededBy = "x" }), release.SaysRecovered},
+		{"a wrong verdict whose rollback was done leaves it done", with(release.SaysRestored, wrong), release.SaysRestored},
+		{"and is open while it is not known whether that helps", with(release.SaysRestored, func(f *Facts) { wrong(f); f.Restore = nil }), release.SaysRollingBack},
+		{"a wrong verdict ends a rollback that was given up", with(release.SaysRegressed, func(f *Facts) { wrong(f); rollback(release.ActionFailed)(f) }), release.SaysRecovered},
+		{"what a person has rolled back is, before there is a verdict", with(release.SaysVerifying, asked(release.ActionPending)), release.SaysRollingBack},
+		{"and after the loop gave it up as too little to tell", with(release.SaysInsufficient, func(f *Facts) {
+			asked(release.ActionDone)(f)
+			f.Restore = &Restore{State: release.ActionDone}
+		}), release.SaysRestored},
+		{"what a person asked for and was void is nothing to speak of", with(release.SaysVerifying, asked(release.ActionVoid)), release.SaysVerifying},
+		{"what a person asked for waits for a breaker", with(release.SaysVerifying, asked(release.ActionWaiting)), release.SaysWaiting},
 		{"a healthy release that is overtaken stays healthy", with(release.SaysHealthy, func(f *Facts) { f.Release.SupersededBy = "x" }), release.SaysHealthy},
 		{"a healthy verdict after a broken source is a recovery", with(release.SaysHealthy, func(f *Facts) { f.Before = release.SaysSourceBroken }), release.SaysRecovered},
 		{"a recovery stays one when it is told again", with(release.SaysVerifying, func(f *Facts) { f.Before = release.SaysRecovered }), release.SaysRecovered},
@@ -218,21 +235,21 @@ func TestNumbersOfTheFirstLineAreTrue(t *testing.T) {
 
 func TestManyAreToldAsOne(t *testing.T) {
 	samples := Samples(noon, places, map[string]string{"team": "payments"})
-	one := Together("watchtower/group/1", 1, samples[:1], noon)
+	one := Together(KindGroup, "watchtower/group/1", 1, samples[:1], places, noon)
 	if one.Headline != samples[0].Headline {
 		t.Errorf("one alone is told as %q", one.Headline)
 	}
-	all := Together("watchtower/group/1", 3, samples, noon)
-	if want := "11 releases: 1 regressed, 1 waiting for approval, 1 rolling back, 1 did not help"; !strings.HasPrefix(all.Headline, want) {
+	all := Together(KindGroup, "watchtower/group/1", 3, samples, places, noon)
+	if want := "11 of shop: 1 regressed, 1 waiting for approval, 1 rolling back, 1 did not help"; !strings.HasPrefix(all.Headline, want) {
 		t.Errorf("told as %q, want %q first", all.Headline, want)
 	}
-	if all.Severity != release.SeverityCritical || !all.State.Open() || len(all.Members) != 11 || all.Labels["team"] != "payments" || all.Labels["kind"] != KindIncident {
+	if all.Severity != release.SeverityCritical || !all.State.Open() || len(all.Members) != 11 || all.Labels["team"] != "payments" || all.Labels["kind"] != KindGroup {
 		t.Errorf("told as %+v", all)
 	}
 	if all.Labels["verdict"] != "" {
 		t.Errorf("a label that differs is kept: %v", all.Labels)
 	}
-	over := Together("watchtower/group/1", 4, []release.Message{samples[7], samples[9]}, noon)
+	over := Together(KindGroup, "watchtower/group/1", 4, []release.Message{samples[7], samples[9]}, places, noon)
 	if !over.State.Over() || over.EndedAt == nil {
 		t.Errorf("all is over, told as %s", over.State)
 	}
@@ -241,7 +258,7 @@ func TestManyAreToldAsOne(t *testing.T) {
 		for range rapid.IntRange(1, 30).Draw(t, "n") {
 			ms = append(ms, Of(arbitrary(t), places))
 		}
-		m := Together("k", 1, ms, noon)
+		m := Together(KindIncident, "k", 1, ms, places, noon)
 		if n := utf8.RuneCountInString(m.Headline); n == 0 || n > release.HeadlineLimit {
 			t.Fatalf("the headline has %d characters: %q", n, m.Headline)
 		}
@@ -310,5 +327,75 @@ func TestATestIsMarkedAndWakesNobody(t *testing.T) {
 	m := Test("prod", "slack-shop", noon, places)
 	if !m.Test || m.State.Open() || m.Severity != release.SeverityInfo || !strings.HasPrefix(Text(m), "This is a test") {
 		t.Errorf("%+v", m)
+	}
+}
+
+func TestOffersAreWhatCanBeDone(t *testing.T) {
+	facts := sampleFacts(noon)
+	by := map[release.MessageState]Facts{}
+	for i, f := range facts {
+		by[release.MessageStates[i]] = f
+	}
+	first := func(f Facts) Facts { f.Release.Previous = nil; return f }
+	wrong := func(f Facts) Facts { f.Verdict.Wrong = &release.Mark{At: noon, By: "ann"}; return f }
+	with := func(f Facts, s release.ActionState) Facts {
+		f.Actions = []release.Action{{Key: release.ActionKey(f.Release.ID, release.ActionRollback), Kind: release.ActionRollback, State: s}}
+		return f
+	}
+	const (
+		approve, reject, back    = release.OfferApprove, release.OfferReject, release.OfferRollBack
+		mistaken, snooze, freeze = release.OfferMarkWrong, release.OfferSnooze, release.OfferFreeze
+	)
+	for _, test := range []struct {
+		name string
+		f    Facts
+		want []release.Offer
+	}{
+		{"while it is verified", by[release.SaysVerifying], []release.Offer{back}},
+		{"a first version that is verified has nothing to go back to", first(by[release.SaysVerifying]), nil},
+		{"healthy", by[release.SaysHealthy], nil},
+		{"too little to tell", by[release.SaysInsufficient], []release.Offer{back, snooze}},
+		{"no measurements", by[release.SaysSourceBroken], []release.Offer{back, snooze}},
+		{"regressed, and only told of", by[release.SaysRegressed], []release.Offer{back, mistaken, snooze, freeze}},
+		{"regressed, nobody approved in time", with(by[release.SaysRegressed], release.ActionRefused), []release.Offer{back, mistaken, snooze, freeze}},
+		{"regressed, the ground of the rollback fell away", with(by[release.SaysRegressed], release.ActionVoid), []release.Offer{mistaken, snooze, freeze}},
+		{"waiting for approval", by[release.SaysWaiting], []release.Offer{approve, reject, mistaken, snooze, freeze}},
+		{"on its way back", by[release.SaysRollingBack], []release.Offer{mistaken, snooze, freeze}},
+		{"given up", with(by[release.SaysRegressed], release.ActionFailed), []release.Offer{back, mistaken, snooze, freeze}},
+		{"rolled back in vain", by[release.SaysNotHelped], []release.Offer{mistaken, snooze, freeze}},
+		{"rolled back in vain and wrongly", wrong(by[release.SaysNotHelped]), []release.Offer{snooze, freeze}},
+		{"rolled back", by[release.SaysRestored], []release.Offer{mistaken}},
+		{"rolled back wrongly", wrong(by[release.SaysRestored]), nil},
+		{"taken back", wrong(by[release.SaysRegressed]), nil},
+		{"overtaken", by[release.SaysSuperseded], nil},
+	} {
+		if got := Of(test.f, places).Offers; !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+func TestWhatPeopleDidIsSaid(t *testing.T) {
+	f := sampleFacts(noon)[slices.Index(release.MessageStates, release.SaysRegressed)]
+	f.Acknowledged = &release.Acknowledgement{What: release.Acknowledged, Who: "Ada", Where: "PagerDuty", At: noon}
+	if text := Text(Of(f, places)); !strings.Contains(text, "Seen to: acknowledged by Ada in PagerDuty, 2026-03-04 12:00 UTC\n") {
+		t.Error(text)
+	}
+	f.Acknowledged.What = release.Unacknowledged
+	if m := Of(f, places); m.Acknowledged != nil {
+		t.Errorf("what was taken back is told: %+v", m.Acknowledged)
+	}
+	f.Verdict.Wrong = &release.Mark{At: noon, By: strings.Repeat("ann ", 80), Why: "the load test did it"}
+	m := Of(f, places)
+	if n := utf8.RuneCountInString(m.Headline); n > release.HeadlineLimit || !strings.Contains(m.Headline, "called regressed wrongly, says ann") {
+		t.Errorf("%d characters: %s", n, m.Headline)
+	}
+	if !strings.HasSuffix(m.Did, "the load test did it.") || m.EndedAt == nil {
+		t.Errorf("said %q", m.Did)
+	}
+	asked := sampleFacts(noon)[0]
+	asked.Actions = []release.Action{{Key: release.ActionKey(asked.Release.ID, release.ActionRollback), Kind: release.ActionRollback, State: release.ActionPending, AskedBy: "ann"}}
+	if m := Of(asked, places); strings.Contains(m.Headline, "regressed") || !strings.Contains(m.Headline, "is being rolled back") || m.Severity != release.SeverityWarning {
+		t.Errorf("%s: %s", m.Severity, m.Headline)
 	}
 }

@@ -74,6 +74,14 @@ func (p Places) links(f Facts) []release.Link {
 	return out
 }
 
+// overview is the page of all releases.
+func (p Places) overview() []release.Link {
+	if p.ExternalURL == "" {
+		return nil
+	}
+	return []release.Link{{Kind: release.LinkRelease, Title: "Releases", URL: strings.TrimRight(p.ExternalURL, "/") + "/"}}
+}
+
 func (p Places) fill(address string, f Facts) string {
 	rel := f.Release
 	to := f.Now

@@ -2,6 +2,7 @@ package message
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
@@ -17,6 +18,27 @@ func Samples(now time.Time, places Places, labels map[string]string) []release.M
 		out = append(out, Of(f, places))
 	}
 	return out
+}
+
+// SampleGroup is one message of several releases, of which some regressed and one
+// is over.
+func SampleGroup(now time.Time, places Places, labels map[string]string) release.Message {
+	all := sampleFacts(now)
+	var ms []release.Message
+	for i, name := range []string{"webapp", "cart", "checkout"} {
+		f := all[slices.Index(release.MessageStates, release.SaysRegressed)]
+		if i == 2 {
+			f = all[slices.Index(release.MessageStates, release.SaysRestored)]
+		}
+		f.Release.Workload.Name, f.Release.Labels = name, labels
+		f.Release.ID = release.ID(fmt.Sprintf("%s%d", f.Release.ID[1:], i))
+		f.Actions = slices.Clone(f.Actions)
+		for j := range f.Actions {
+			f.Actions[j].Key = release.ActionKey(f.Release.ID, f.Actions[j].Kind)
+		}
+		ms = append(ms, Of(f, places))
+	}
+	return Together(KindGroup, "group-example", 2, ms, places, now)
 }
 
 // Test is a message that tells of nothing, to try a receiver with.

@@ -12,29 +12,35 @@ import (
 
 // headline is the first line: what became of which release, and the numbers.
 func headline(f Facts, s release.MessageState) string {
-	rel, worse := f.Release, release.Worsening(f.Verdict.Evidence)
+	rel, worse, regressed := f.Release, "", ""
+	if f.Verdict.Kind == release.Regressed {
+		worse, regressed = release.Worsening(f.Verdict.Evidence), "regressed, "
+	}
 	switch s {
 	case release.SaysWaiting:
-		became := "regressed, its rollback waits for approval"
+		became := regressed + "its rollback waits for approval"
 		if f.ApproveBy != nil {
 			became += " until " + hour(*f.ApproveBy)
 		}
 		return release.FirstLine(rel, became, worse)
 	case release.SaysRollingBack:
-		return release.FirstLine(rel, "regressed, is being rolled back", worse)
+		return release.FirstLine(rel, regressed+"is being rolled back", worse)
 	case release.SaysRestored:
 		return release.FirstLine(rel, "rolled back, the old version runs again", worse)
 	case release.SaysNotHelped:
 		if r := f.rollback(); r != nil && r.State == release.ActionFailed {
-			return release.FirstLine(rel, "regressed and could not be rolled back", worse)
+			return release.FirstLine(rel, strings.Replace(regressed, ", ", " and ", 1)+"could not be rolled back", worse)
 		}
-		return release.FirstLine(rel, "regressed, rolling back did not help", worse)
+		return release.FirstLine(rel, regressed+"rolling back did not help", worse)
 	case release.SaysSuperseded:
 		if f.Release.SupersededBy == "" && f.Closed != "" {
 			return release.FirstLine(rel, "is over", release.OneLine(f.Closed, 60))
 		}
 		return release.FirstLine(rel, "was overtaken by a newer release", "")
 	case release.SaysRecovered:
+		if w := f.Verdict.Wrong; w != nil {
+			return release.FirstLine(rel, "was called regressed wrongly, says "+release.OneLine(w.By, 30), "")
+		}
 		if f.Verdict.Kind == release.Healthy {
 			return release.FirstLine(rel, "is healthy after all", "")
 		}
@@ -101,6 +107,9 @@ func Rollback(a *release.Action, p release.Policy) string {
 
 // did says what Watchtower did, or waits for.
 func did(f Facts, s release.MessageState) string {
+	if w := f.Verdict.Wrong; w != nil && s == release.SaysRecovered {
+		return sentence("Nothing more: the verdict counts as a false alarm, marked wrong by " + release.OneLine(w.By, 100) + ": " + release.OneLine(w.Why, longText))
+	}
 	switch s {
 	case release.SaysVerifying, release.SaysRecovered:
 		if f.Verdict.Kind != release.Healthy {
@@ -118,8 +127,11 @@ func did(f Facts, s release.MessageState) string {
 		return "Nothing: a broken source never rolls anything back."
 	}
 	done := sentence(Rollback(f.rollback(), f.Policy))
+	if w := f.Verdict.Wrong; w != nil {
+		done += " The verdict was marked wrong by " + release.OneLine(w.By, 100) + " afterwards."
+	}
 	switch {
-	case s == release.SaysSuperseded && f.Verdict.Kind != release.Regressed:
+	case s == release.SaysSuperseded && f.Verdict.Kind != release.Regressed && f.asked() == "":
 		return "The verdict is left as it was when the release ended."
 	case s == release.SaysRegressed:
 		return done + " The release still runs."
@@ -141,12 +153,16 @@ func next(f Facts, s release.MessageState) string {
 		if f.Release.Previous == nil {
 			return "Look at it now: there is no earlier version to go back to."
 		}
-		return fmt.Sprintf("Look at it now. To go back by hand: kubectl -n %s rollout undo deployment/%s --to-revision=%d", w.Namespace, w.Name, f.Release.Previous.Revision)
+		return fmt.Sprintf("Look at it now. To go back: watchtower rollback %s. By hand: kubectl -n %s rollout undo deployment/%s --to-revision=%d",
+			f.Release.ID, w.Namespace, w.Name, f.Release.Previous.Revision)
 	case release.SaysWaiting:
 		return fmt.Sprintf("Approve the rollback or reject it: watchtower approve %s, watchtower reject %s", f.Release.ID, f.Release.ID)
 	case release.SaysRollingBack:
 		return "Nothing yet: the old version is on its way, and this message will say whether it runs."
 	case release.SaysRestored:
+		if f.Verdict.Wrong != nil {
+			return "Nothing is wrong with the version, people say: it may go out again."
+		}
 		return "Mend it and deploy again. The version that regressed should not go out as it is."
 	case release.SaysNotHelped:
 		return fmt.Sprintf("Look at it now: Watchtower does no more for this release. kubectl -n %s describe deployment/%s", w.Namespace, w.Name)
@@ -156,17 +172,6 @@ func next(f Facts, s release.MessageState) string {
 		return "Mend the metric store; `watchtower doctor` tells what it answers."
 	}
 	return "Nothing."
-}
-
-// offers are what a person may do from here.
-func offers(s release.MessageState) []release.Offer {
-	switch s {
-	case release.SaysWaiting:
-		return []release.Offer{release.OfferApprove, release.OfferReject, release.OfferFreeze}
-	case release.SaysRegressed, release.SaysRollingBack, release.SaysNotHelped:
-		return []release.Offer{release.OfferFreeze}
-	}
-	return nil
 }
 
 // sentence begins with a capital letter and ends with a full stop.

@@ -23,6 +23,9 @@ import (
 // maxAnswerBytes bounds what is read of one answer.
 const maxAnswerBytes = 16 << 20
 
+// userAgent is who asks.
+const userAgent = "watchtower"
+
 // Config says how one service is spoken to.
 type Config struct {
 	// Service is what errors call the other side: "alertmanager", "gitea".
@@ -155,7 +158,7 @@ func (c *Client) Send(what string, req *http.Request, secrets ...string) (*http.
 	for name, value := range c.cfg.Headers {
 		req.Header.Set(name, value)
 	}
-	req.Header.Set("User-Agent", "watchtower")
+	req.Header.Set("User-Agent", userAgent)
 	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.Timeout)
 	defer cancel()
 	resp, err := client.Do(req.WithContext(ctx))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -31,12 +32,13 @@ func (c *Client) client() (*http.Client, error) {
 		ExpectContinueTimeout: time.Second,
 	}
 	if c.cfg.ProxyURL != "" {
-		proxy, err := url.Parse(c.cfg.ProxyURL)
-		if err != nil || proxy.Host == "" {
-			return nil, errors.New("proxy_url is no URL such as http://proxy.example:3128")
+		proxy, err := proxyURL(c.cfg.ProxyURL)
+		if err != nil {
+			return nil, err
 		}
 		transport.Proxy = http.ProxyURL(proxy)
 	}
+	transport.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error { return refusal(resp) }
 	if c.cfg.CAFile != "" {
 		trusted, err := TLS(c.cfg.CAFile)
 		if err != nil {
@@ -96,6 +98,7 @@ func Advice(err error) string {
 		invalid   x509.CertificateInvalidError
 		op        *net.OpError
 		dns       *net.DNSError
+		refused   Refusal
 	)
 	switch {
 	case errors.As(err, &authority):
@@ -104,8 +107,12 @@ func Advice(err error) string {
 		return "its certificate is for another name: use that name in the URL"
 	case errors.As(err, &invalid):
 		return "its certificate must be renewed, or the clock here is wrong"
+	case errors.As(err, &refused):
+		return "let the proxy pass this host and port, or see proxy_url, or HTTPS_PROXY and NO_PROXY in the environment"
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return "the proxy does not answer: see proxy_url, or HTTPS_PROXY and NO_PROXY in the environment"
+	case errors.As(err, &op) && strings.HasPrefix(op.Op, "socks"):
+		return "the proxy does not answer, or refuses to connect: see proxy_url"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "no such host: see the URL, or the cluster's DNS"
 	}

@@ -43,6 +43,9 @@ type Action struct {
 	URL    string      `json:"url,omitempty"`
 	// WaitsFor says what a waiting action waits for.
 	WaitsFor Wait `json:"waits_for,omitempty"`
+	// AskedBy is the person who asked for it where the policy would not have done
+	// it; "" where the policy decided.
+	AskedBy string `json:"asked_by,omitempty"`
 	// ExpiresAt is when a waiting action can no longer be approved; nil: at any time.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`

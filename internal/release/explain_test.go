@@ -194,7 +194,10 @@ func TestExplain(t *testing.T) {
 	}
 	overtaken := rel
 	overtaken.SupersededBy = "ffffffffffff"
+	wrong := v
+	wrong.Wrong = &Mark{At: at, By: "ann\x1b[0m", Why: "the load test did it."}
 	for name, got := range map[string]string{
+		"wrong":     Explain(rel, wrong, DefaultPolicy(), nil, nil),
 		"regressed": Explain(rel, v, DefaultPolicy(), actions, audit),
 		"waiting":   Explain(overtaken, waiting, DefaultPolicy(), nil, nil),
 	} {

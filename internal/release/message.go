@@ -108,6 +108,9 @@ type Message struct {
 	Why   string `json:"why,omitempty"` // what the numbers do not show
 	// ExpiresAt is when an approval can no longer be given; nil where none is waited for.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// Acknowledged is what a person did last to the incident elsewhere, nil where
+	// nobody did, or took it back.
+	Acknowledged *Acknowledgement `json:"acknowledged,omitempty"`
 	// Offers are what a person may do from here, such as OfferApprove.
 	Offers []Offer `json:"offers,omitempty"`
 
@@ -115,8 +118,8 @@ type Message struct {
 	// Labels are what routes match: cluster, namespace, workload, severity, state,
 	// kind, policy, and those of the workload such as team.
 	Labels map[string]string `json:"labels"`
-	// Members are the messages this one stands for, where it tells of many
-	// releases together.
+	// Members are the messages this one stands for, where it tells of releases
+	// together; a group of one release says all that there is to say of it.
 	Members []Member `json:"members,omitempty"`
 	// Test marks a message that tells of nothing: receivers show that it is a
 	// test, and wake nobody.
@@ -198,6 +201,8 @@ type Member struct {
 	State    MessageState `json:"state"`
 	Headline string       `json:"headline"`
 	URL      string       `json:"url,omitempty"` // of the release's page
+	// Message is all of it, for receivers that say more of each.
+	Message *Message `json:"-"`
 }
 
 // MessageKey is the key of a release's messages.

@@ -23,6 +23,9 @@ func Explain(rel Release, v Verdict, p Policy, actions []Action, audit []AuditRo
 
 func explainVerdict(b *strings.Builder, rel Release, v Verdict, p Policy) {
 	b.WriteString(VerdictSentence(rel, v) + "\n")
+	if s := WrongSentence(v); s != "" {
+		b.WriteString(s + "\n")
+	}
 	if s := OneLine(v.Summary, 500); s != "" && s != Headline(rel, v) {
 		b.WriteString(s + "\n")
 	}
@@ -68,6 +71,14 @@ func VerdictSentence(rel Release, v Verdict) string {
 		what += "; it may still change, the release is being watched"
 	}
 	return what + "."
+}
+
+// WrongSentence says who marked the verdict as wrong; "" where nobody did.
+func WrongSentence(v Verdict) string {
+	if v.Wrong == nil {
+		return ""
+	}
+	return fmt.Sprintf("Marked wrong by %s, %s: %s. It counts as a false alarm.", OneLine(v.Wrong.By, 100), clock(v.Wrong.At), strings.TrimSuffix(OneLine(v.Wrong.Why, 300), "."))
 }
 
 // NeedsSentence says how much more data a decision would take.

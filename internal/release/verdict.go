@@ -81,13 +81,20 @@ type Verdict struct {
 	Reason string `json:"reason,omitempty"`
 	// AffectedBy is the release that may be the cause of what is seen here, as
 	// namespace/replicaset, or Unreleased.
-	AffectedBy string     `json:"affected_by,omitempty"`
-	Needs      *Needs     `json:"needs,omitempty"`
-	Findings   []Finding  `json:"findings,omitempty"`
-	Evidence   []Evidence `json:"evidence"`
+	AffectedBy string    `json:"affected_by,omitempty"`
+	Needs      *Needs    `json:"needs,omitempty"`
+	Findings   []Finding `json:"findings,omitempty"`
+	// State says that a state convicts, such as a crash loop, and not numbers: it is a
+	// matter of no chance, whatever EValue is.
+	State bool `json:"state,omitempty"`
+	// Evidence is nil, and left out of JSON, in lists of releases.
+	Evidence []Evidence `json:"evidence,omitzero"`
 	// EValue is the combined Ē over all signals; the threshold is 1/α.
 	EValue    float64 `json:"e_value"`
 	Threshold float64 `json:"threshold"`
+	// Wrong is set where a person said that the verdict is wrong: a false alarm. It
+	// is kept beside the verdict, which stays as it fell.
+	Wrong *Mark `json:"wrong,omitempty"`
 }
 
 // Unreleased is the cause of trouble that old and new pods have alike and that no

@@ -30,14 +30,14 @@ func (w *world) pages() (alerts []string, messages int) {
 			alerts = append(alerts, a.Labels["alertname"])
 		}
 	}
-	return alerts, len(w.sinks["pager"].shown)
+	return alerts, len(w.sinks["pager"].all())
 }
 
 func TestManyAtOnceAreOneIncidentWithOnePage(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		first := w.bad("early") // judged healthy: it is told of, and is no part of this
 		_ = first
-		before := len(w.sinks["pager"].shown)
+		before := len(w.sinks["pager"].all())
 		releases := storm(w, 40)
 		time.Sleep(time.Minute)
 		alerts, messages := w.pages()
@@ -45,7 +45,7 @@ func TestManyAtOnceAreOneIncidentWithOnePage(t *testing.T) {
 			t.Errorf("alerts %v", alerts)
 		}
 		told := 0
-		for key, s := range w.sinks["pager"].shown {
+		for key, s := range w.sinks["pager"].all() {
 			if strings.HasPrefix(key, incidentPrefix) {
 				told++
 				if len(s.message.Members) != 40 {

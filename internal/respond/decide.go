@@ -3,6 +3,7 @@ package respond
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,11 @@ func (r *Responder) Decide(ctx context.Context, rel release.Release, v release.V
 			return err
 		}
 		became = kind != v.Kind
+		if became {
+			if err := forget(tx, rel.ID); err != nil {
+				return err
+			}
+		}
 		if became || final != v.Final {
 			if err := tx.Audit(verdictRow(v)); err != nil {
 				return err
@@ -129,11 +135,22 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 		return nil, err
 	}
 	decided := decisions(rel, v, p, allowed, r.deps, held)
+	asked, err := tx.Action(release.ActionKey(rel.ID, release.ActionRollback))
+	switch {
+	case err == nil: // a person asked before; there is one rollback only
+		decided = slices.DeleteFunc(decided, func(a release.Action) bool { return a.Kind == release.ActionRollback })
+	case release.ErrorCode(err) != release.CodeNotFound:
+		return nil, err
+	}
+	known := decided
+	if asked.Key != "" {
+		known = append(slices.Clone(decided), asked)
+	}
 	if r.deps.Alerter != nil {
 		_, err = tx.InsertAlert(store.Alert{
 			Release: rel.ID, State: store.AlertFiring, Alert: alertOf(message.Of(message.Facts{
-				Release: rel, Verdict: v, Policy: p, Actions: decided, Now: time.Now(),
-			}, r.deps.Places), p, rollbackNote(decided, p)),
+				Release: rel, Verdict: v, Policy: p, Actions: known, Now: time.Now(),
+			}, r.deps.Places), p, rollbackNote(known, p)),
 		})
 		if err != nil {
 			return nil, err
@@ -143,7 +160,7 @@ func (r *Responder) decideActions(ctx context.Context, tx *store.Tx, rel release
 		"the release regressed, and policy %q has autonomy %s", p.Name, allowed))); err != nil {
 		return nil, err
 	}
-	if !allowed.Allows(release.AutonomyApprove) {
+	if !allowed.Allows(release.AutonomyApprove) && asked.Key == "" {
 		if err := tx.Audit(row(rel.ID, "rollback", "refused", fmt.Sprintf(
 			"policy %q allows alerting only (autonomy %s)", p.Name, allowed))); err != nil {
 			return nil, err
@@ -256,8 +273,12 @@ func (r *Responder) add(ctx context.Context, tx *store.Tx, a release.Action) err
 // enqueue has a pending action carried out.
 func (r *Responder) enqueue(ctx context.Context, tx *store.Tx, a release.Action) error {
 	priority := 2
-	if a.Kind == release.ActionRollback {
+	switch a.Kind {
+	case release.ActionRollback:
 		priority = 1
+	case release.ActionIssue, release.ActionEvent: // nobody is woken by them
+		priority = 3
+	case release.ActionAlert, release.ActionMessage:
 	}
 	if _, err := r.client.InsertTx(ctx, tx.SQL(), actionArgs{Key: a.Key}, &river.InsertOpts{Priority: priority, Queue: r.store.Queue()}); err != nil {
 		return fmt.Errorf("enqueue action %s: %w", a.Key, err)

@@ -39,7 +39,7 @@ func (r *Responder) speakOfIncident(ctx context.Context, tx *store.Tx, id string
 			return err
 		}
 		m := message.Of(factsOf(rec, nil, store.Aftermath{}), r.deps.Places)
-		m = message.Together(id, 1, []release.Message{m}, time.Now())
+		m = message.Together(message.KindIncident, id, 1, []release.Message{m}, r.deps.Places, time.Now())
 		for _, name := range r.receivers(m) {
 			known = append(known, store.Delivery{Key: release.SinkKey(release.ID(id), release.ActionMessage, name), Release: release.ID(id), Sink: name})
 		}
@@ -52,28 +52,28 @@ func (r *Responder) speakOfIncident(ctx context.Context, tx *store.Tx, id string
 	return nil
 }
 
-// incidentMessage is how an incident stands.
-func (r *Responder) incidentMessage(ctx context.Context, d store.Delivery) (release.Message, error) {
+// incident is how an incident stands.
+func (r *Responder) incident(ctx context.Context, d store.Delivery) (bundle, error) {
 	id := string(d.Release)
 	i, found, err := r.store.Incident(ctx, id)
 	if err != nil || !found {
-		return release.Message{}, fmt.Errorf("incident %s is not known: %w", id, err)
+		return bundle{}, fmt.Errorf("incident %s is not known: %w", id, err)
 	}
 	members, err := r.store.Members(ctx, id)
 	if err != nil {
-		return release.Message{}, err
+		return bundle{}, err
 	}
 	if len(members) == 0 { // all that regressed was told of by itself; the one that was held stands for it
 		rec, err := r.store.Release(ctx, i.Release)
 		if err != nil {
-			return release.Message{}, err
+			return bundle{}, err
 		}
 		one := store.Member{Record: rec}
 		if one.Actions, err = r.store.Actions(ctx, i.Release); err != nil {
-			return release.Message{}, err
+			return bundle{}, err
 		}
 		if one.Aftermath, err = r.store.Aftermath(ctx, i.Release); err != nil {
-			return release.Message{}, err
+			return bundle{}, err
 		}
 		members = append(members, one)
 	}
@@ -81,12 +81,15 @@ func (r *Responder) incidentMessage(ctx context.Context, d store.Delivery) (rele
 	for n, m := range members {
 		all[n] = message.Of(factsOf(m.Record, m.Actions, m.Aftermath), r.deps.Places)
 	}
-	m := message.Together(id, d.Sequence, all, time.Now())
+	m := message.Together(message.KindIncident, id, d.Sequence, all, r.deps.Places, time.Now())
 	m.Release, m.Why = i.Release, i.Why
+	if i.Acknowledged.Stands() {
+		m.Acknowledged = i.Acknowledged
+	}
 	if i.State == store.AlertFiring {
 		m.Next = "See what they have in common. Then `watchtower breaker close`, or approve rollbacks one by one after it."
 	}
-	return m, nil
+	return bundle{message: m, each: []release.Message{m}, wait: r.pace.gather, interval: incidentPause}, nil
 }
 
 // endIncident lets the incident of a cluster end when no breaker holds anything

@@ -19,22 +19,16 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 	if r.deps.Forge == nil { // it was configured when this was decided
 		return outcome{state: release.ActionRefused, detail: "no forge is configured"}, nil
 	}
-	held, err := r.heldWithOthers(ctx, a, rec)
-	if err != nil {
-		return outcome{}, err
+	repo, wrong := r.repositoryOf(rec.Release), rec.Verdict.Wrong != nil
+	var rollback *release.Action
+	if !wrong {
+		var held outcome
+		var err error
+		if rollback, held, err = r.beforeIssue(ctx, a, rec); err != nil || held.state != "" {
+			return held, err
+		}
 	}
-	if held != nil {
-		return outcome{state: release.ActionWaiting, waits: release.WaitsForBreaker, detail: heldBy(held)}, nil
-	}
-	actions, err := r.store.Actions(ctx, a.Release)
-	if err != nil {
-		return outcome{}, err
-	}
-	rollback := find(actions, release.ActionKey(a.Release, release.ActionRollback))
-	if rollback != nil && rollback.State == release.ActionPending && time.Since(a.CreatedAt) < issueWaits {
-		return outcome{}, notYet{wait: r.pace.issueLooksIn}
-	}
-	repo := r.repositoryOf(rec.Release)
+	// An earlier attempt may have opened it, whatever was said of the verdict since.
 	url, found, err := r.deps.Forge.FindIssue(ctx, repo, release.Marker(a.Release))
 	if err != nil {
 		return outcome{}, err
@@ -42,12 +36,10 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 	at(pointFound)
 	detail := "opened before, found by its marker"
 	if !found {
-		commits, note := r.suspects(ctx, repo, rec.Release)
-		text := issueText{
-			release: rec.Release, verdict: rec.Verdict, policy: rec.Policy, rollback: rollback,
-			commits: commits, commitsNote: note, externalURL: r.deps.ExternalURL,
+		if wrong {
+			return outcome{}, release.E(release.CodeVoid, markedWrong(rec.Verdict), nil)
 		}
-		if url, err = r.deps.Forge.OpenIssue(ctx, repo, text.issue()); err != nil {
+		if url, err = r.openIssue(ctx, repo, rec, rollback); err != nil {
 			return outcome{}, err
 		}
 		at(pointOpened)
@@ -56,6 +48,37 @@ func (r *Responder) issue(ctx context.Context, a release.Action, rec store.Recor
 	return outcome{state: release.ActionDone, detail: detail, url: url, follow: func(ctx context.Context, tx *store.Tx, a release.Action) error {
 		return r.speak(ctx, tx, rec)
 	}}, nil
+}
+
+// beforeIssue answers with the release's rollback, nil where there is none, once that is
+// over or was waited for long enough, or with an outcome that holds the issue.
+func (r *Responder) beforeIssue(ctx context.Context, a release.Action, rec store.Record) (*release.Action, outcome, error) {
+	held, err := r.heldWithOthers(ctx, a, rec)
+	if err != nil {
+		return nil, outcome{}, err
+	}
+	if held != nil {
+		return nil, outcome{state: release.ActionWaiting, waits: release.WaitsForBreaker, detail: heldBy(held)}, nil
+	}
+	actions, err := r.store.Actions(ctx, a.Release)
+	if err != nil {
+		return nil, outcome{}, err
+	}
+	rollback := find(actions, release.ActionKey(a.Release, release.ActionRollback))
+	if rollback != nil && rollback.State == release.ActionPending && time.Since(a.CreatedAt) < issueWaits {
+		return nil, outcome{}, notYet{wait: r.pace.issueLooksIn}
+	}
+	return rollback, outcome{}, nil
+}
+
+// openIssue opens it, with the commits that may be the cause.
+func (r *Responder) openIssue(ctx context.Context, repo string, rec store.Record, rollback *release.Action) (url string, err error) {
+	commits, note := r.suspects(ctx, repo, rec.Release)
+	text := issueText{
+		release: rec.Release, verdict: rec.Verdict, policy: rec.Policy, rollback: rollback,
+		commits: commits, commitsNote: note, externalURL: r.deps.ExternalURL,
+	}
+	return r.deps.Forge.OpenIssue(ctx, repo, text.issue())
 }
 
 // heldWithOthers is the breaker that holds what is done for a release of an

@@ -16,6 +16,7 @@ type metrics struct {
 	rollbacks prometheus.Counter
 	alerts    prometheus.GaugeFunc
 	breakers  prometheus.Counter
+	wrong     prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, firing func() float64) *metrics {
@@ -32,6 +33,9 @@ func newMetrics(reg prometheus.Registerer, firing func() float64) *metrics {
 		breakers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "watchtower_breaker_trips_total", Help: "How often a breaker opened by itself.",
 		}),
+		wrong: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "watchtower_false_alarms_total", Help: "Verdicts of a regression that a person marked as wrong.",
+		}),
 		alerts: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "watchtower_alerts_firing", Help: "Alerts of regressed releases that fire now.",
 		}, firing),
@@ -40,7 +44,7 @@ func newMetrics(reg prometheus.Registerer, firing func() float64) *metrics {
 		m.verdicts.WithLabelValues(string(kind))
 	}
 	if reg != nil {
-		reg.MustRegister(m.actions, m.verdicts, m.rollbacks, m.alerts, m.breakers)
+		reg.MustRegister(m.actions, m.verdicts, m.rollbacks, m.alerts, m.breakers, m.wrong)
 	}
 	return m
 }

@@ -51,24 +51,23 @@ func (r *Responder) speak(ctx context.Context, tx *store.Tx, rec store.Record) e
 	if err != nil {
 		return err
 	}
-	if len(known) == 0 && (rec.Policy.Ignore || !rec.Policy.Autonomy.Allows(release.AutonomyAlert)) {
+	groups, err := tx.Memberships(id)
+	if err != nil {
+		return err
+	}
+	if len(known)+len(groups) == 0 && (rec.Policy.Ignore || !rec.Policy.Autonomy.Allows(release.AutonomyAlert)) {
 		return nil
 	}
-	actions, err := tx.Actions(id)
+	facts, err := factsIn(tx, rec)
 	if err != nil {
 		return err
 	}
-	after, err := tx.Aftermath(id)
-	if err != nil {
-		return err
-	}
-	facts := factsOf(rec, actions, after)
 	m := message.Of(facts, r.deps.Places)
 	if err := sayInAlert(tx, m); err != nil {
 		return err
 	}
 	all := make(map[string]store.Delivery)
-	for _, name := range r.receivers(m) {
+	for _, name := range slices.Concat(r.receivers(m), slices.Collect(maps.Keys(groups))) {
 		key := release.SinkKey(id, release.ActionMessage, name)
 		all[name] = store.Delivery{Key: key, Release: id, Sink: name}
 	}
@@ -76,8 +75,14 @@ func (r *Responder) speak(ctx context.Context, tx *store.Tx, rec store.Record) e
 		all[d.Sink] = d
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if err := r.speakTo(ctx, tx, all[name], facts); err != nil {
+		alone, err := r.speakInGroup(ctx, tx, all[name], groups[name], facts)
+		if err != nil {
 			return err
+		}
+		if alone {
+			if err := r.speakTo(ctx, tx, all[name], facts); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -98,14 +103,20 @@ func (r *Responder) speakTo(ctx context.Context, tx *store.Tx, d store.Delivery,
 	if m.State.Open() && !d.Told.Open() {
 		d.Opening = &m
 	}
+	if m.State.Over() {
+		d.SnoozedUntil = nil // its end is told
+	}
 	return r.bump(ctx, tx, d, facts.Release.ID)
 }
 
 // bump notes that there is more to tell, and enqueues it as an action of a
-// release.
+// release; what is snoozed waits for the end of that.
 func (r *Responder) bump(ctx context.Context, tx *store.Tx, d store.Delivery, id release.ID) error {
 	d.Sequence++
 	now := time.Now()
+	if d.Snoozed(now) {
+		return tx.SaveDelivery(d)
+	}
 	a := release.Action{
 		Key: d.Key, Release: id, Kind: release.ActionMessage, Sink: d.Sink, State: release.ActionPending,
 		CreatedAt: now, UpdatedAt: now, PendingSince: now,
@@ -121,10 +132,24 @@ func (r *Responder) bump(ctx context.Context, tx *store.Tx, d store.Delivery, id
 	return tx.SaveDelivery(d)
 }
 
+// factsIn are what there is to say of a release at this moment of the transaction.
+func factsIn(tx *store.Tx, rec store.Record) (message.Facts, error) {
+	actions, err := tx.Actions(rec.Release.ID)
+	if err != nil {
+		return message.Facts{}, err
+	}
+	after, err := tx.Aftermath(rec.Release.ID)
+	if err != nil {
+		return message.Facts{}, err
+	}
+	return factsOf(rec, actions, after), nil
+}
+
 // factsOf are what there is to say of a release.
 func factsOf(rec store.Record, actions []release.Action, after store.Aftermath) message.Facts {
 	f := message.Facts{
-		Release: rec.Release, Verdict: rec.Verdict, Policy: rec.Policy, Actions: actions, Closed: after.Closed, Now: time.Now(),
+		Release: rec.Release, Verdict: rec.Verdict, Policy: rec.Policy, Actions: actions, Closed: after.Closed,
+		Acknowledged: after.Acknowledged, Now: time.Now(),
 	}
 	if after.Restored != "" && after.RestoredAt != nil {
 		f.Restore = &message.Restore{State: after.Restored, Detail: after.RestoredDetail, At: *after.RestoredAt}
@@ -136,18 +161,17 @@ func factsOf(rec store.Record, actions []release.Action, after store.Aftermath) 
 }
 
 // message tells one receiver the newest there is to tell, but never the end of
-// what it was not told the beginning of.
-func (r *Responder) message(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
+// what it was not told the beginning of. rec was read after d.
+func (r *Responder) message(ctx context.Context, a release.Action, rec store.Record, d store.Delivery) (outcome, error) {
 	notifier := r.deps.Notifiers[a.Sink]
 	if notifier == nil { // it was configured when this was decided
 		return outcome{state: release.ActionRefused, detail: fmt.Sprintf("there is no receiver %q any more", a.Sink)}, nil
 	}
-	d, found, err := r.store.Delivery(ctx, a.Key)
-	if err != nil {
-		return outcome{}, err
-	}
-	if !found || !d.Behind() {
+	if !d.Behind() {
 		return outcome{state: release.ActionDone, detail: a.Detail}, nil
+	}
+	if ofMany(d) {
+		return r.messageOfMany(ctx, a, d, notifier)
 	}
 	if wait := pause(a, d, rec.Verdict.Kind, time.Now(), r.pace.gather); wait > 0 {
 		return outcome{}, notYet{wait: wait}
@@ -159,16 +183,22 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 	if m.Key == "" { // it became part of an incident before anybody was told
 		return outcome{state: release.ActionVoid, detail: "told together with others that regressed at the same time"}, nil
 	}
-	if wait := r.quiet(m, d, time.Now()); wait > 0 {
+	if d.Snoozed(time.Now()) && !m.State.Over() {
+		return outcome{state: release.ActionDone, detail: fmt.Sprintf("%s is told again from %s on", a.Sink, d.SnoozedUntil.UTC().Format(time.RFC3339))}, nil
+	}
+	if wait := r.quiet(d, time.Now(), m); wait > 0 {
 		return outcome{}, notYet{wait: wait, fresh: true}
 	}
-	ref, err := r.deliver(ctx, notifier, m, d.Ref)
+	now, _, err := r.store.Delivery(ctx, a.Key)
 	if err != nil {
 		return outcome{}, err
 	}
-	at(pointDelivered)
-	if len(ref) > maxRef {
-		return outcome{}, release.E(release.CodeInternal, fmt.Sprintf("receiver %q has %d bytes to remember, more than %d", a.Sink, len(ref), maxRef), nil)
+	if now.Sequence != d.Sequence { // m may say by now what its successor is to say
+		return outcome{}, notYet{wait: time.Millisecond}
+	}
+	ref, err := r.deliver(ctx, a.Sink, notifier, m, d.Ref)
+	if err != nil {
+		return outcome{}, err
 	}
 	return outcome{
 		state: release.ActionDone, detail: fmt.Sprintf("%s was told: %s", a.Sink, m.Headline),
@@ -179,50 +209,59 @@ func (r *Responder) message(ctx context.Context, a release.Action, rec store.Rec
 // deliverPatience is how long one receiver may take.
 const deliverPatience = 20 * time.Second
 
-func (r *Responder) deliver(ctx context.Context, n Notifier, m release.Message, ref []byte) ([]byte, error) {
+func (r *Responder) deliver(ctx context.Context, receiver string, n Notifier, m release.Message, ref []byte) ([]byte, error) {
 	bound, cancel := context.WithTimeout(ctx, deliverPatience)
 	defer cancel()
 	newRef, err := n.Deliver(bound, m, ref)
-	if err != nil && ctx.Err() == nil && bound.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() == nil && bound.Err() != nil:
 		return nil, release.E(release.CodeUnavailable, "no answer within "+deliverPatience.String(), err)
+	case err != nil:
+		return nil, err
 	}
-	return newRef, err
+	at(pointDelivered)
+	if len(newRef) > maxRef {
+		return nil, release.E(release.CodeInternal, fmt.Sprintf("receiver %q has %d bytes to remember, more than %d", receiver, len(newRef), maxRef), nil)
+	}
+	return newRef, nil
 }
 
 // quietLook is how often quiet hours are looked at again.
 const quietLook = 10 * time.Minute
 
-// quiet is how long quiet hours hold back the first that a receiver is told.
-func (r *Responder) quiet(m release.Message, d store.Delivery, now time.Time) time.Duration {
+// quiet is how long quiet hours hold back the first that a receiver is told, until
+// they end for one of the messages that there are to tell.
+func (r *Responder) quiet(d store.Delivery, now time.Time, messages ...release.Message) time.Duration {
 	if r.deps.Open == nil || d.Told != "" {
 		return 0
 	}
-	return min(r.deps.Open(m, d.Sink, now).Sub(now), quietLook)
+	wait := quietLook
+	for _, m := range messages {
+		wait = min(wait, r.deps.Open(m, d.Sink, now).Sub(now))
+	}
+	return wait
 }
 
-// pause is how long a message waits for more to tell: the first of a regression
-// for others that regress, that of an incident for its growing.
+// pause is how long the first message of a regression waits for others that
+// regress.
 func pause(a release.Action, d store.Delivery, verdict release.VerdictKind, now time.Time, gather time.Duration) time.Duration {
-	wait := gather
-	switch {
-	case ofIncident(d) && d.Told != "":
-		wait = incidentPause
-	case d.Told != "" || verdict != release.Regressed:
+	if d.Told != "" || verdict != release.Regressed {
 		return 0
 	}
-	age := now.Sub(a.PendingSince)
-	if age < 0 { // the clock was set back
-		return 0
-	}
-	return wait - age
+	return untilAge(gather, a.PendingSince, now)
 }
 
-// newest is what a receiver is told next; empty when it is told as part of an
-// incident.
-func (r *Responder) newest(ctx context.Context, rec store.Record, d store.Delivery) (release.Message, error) {
-	if ofIncident(d) {
-		return r.incidentMessage(ctx, d)
+// untilAge is how long it is until something has an age.
+func untilAge(age time.Duration, since, now time.Time) time.Duration {
+	if now.Before(since) { // the clock was set back
+		return 0
 	}
+	return age - now.Sub(since)
+}
+
+// newest is what a receiver is told next of a release; empty when it is told as
+// part of an incident.
+func (r *Responder) newest(ctx context.Context, rec store.Record, d store.Delivery) (release.Message, error) {
 	if incident, err := r.store.IncidentOf(ctx, d.Release); err != nil || (incident != "" && d.Told == "") {
 		return release.Message{}, err
 	}
@@ -257,7 +296,7 @@ func (r *Responder) told(ctx context.Context, tx *store.Tx, a release.Action, m 
 		return err
 	}
 	if !d.Behind() {
-		return r.repeat(ctx, tx, a, m)
+		return r.repeat(ctx, tx, a, m, m)
 	}
 	return r.again(ctx, tx, a, a.Detail)
 }

@@ -1,12 +1,14 @@
 package respond
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/store"
 )
 
 func sequence(states ...release.MessageState) []release.MessageState { return states }
@@ -20,7 +22,7 @@ func TestAReceiverIsToldHowAReleaseStands(t *testing.T) {
 		if !slices.Equal(slices.Compact(told), sequence(release.SaysRollingBack, release.SaysRestored)) {
 			t.Errorf("told %v", told)
 		}
-		m := w.sinks["pager"].shown[release.MessageKey(rel.ID)].message
+		m := w.sinks["pager"].of(release.MessageKey(rel.ID)).message
 		contains(t, "message", m.Headline, "shop/webapp", "rolled back")
 		if m.URL(release.LinkIssue) == "" || m.URL(release.LinkRelease) != "https://watchtower.example/releases/"+string(rel.ID) {
 			t.Errorf("links %v", m.Links)
@@ -173,7 +175,7 @@ func TestWhatIsOpenIsToldAgainUntilItEnds(t *testing.T) {
 		rel := w.bad("webapp")
 		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyApprove))
 		time.Sleep(35 * time.Minute)
-		m := w.sinks["pager"].shown[release.MessageKey(rel.ID)].message
+		m := w.sinks["pager"].of(release.MessageKey(rel.ID)).message
 		if told := w.sinks["pager"].told(rel.ID); len(told) < 4 || m.State != release.SaysWaiting || m.Sequence < 4 {
 			t.Fatalf("told %v, the last %d", told, m.Sequence)
 		}
@@ -185,6 +187,38 @@ func TestWhatIsOpenIsToldAgainUntilItEnds(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		if told := w.sinks["pager"].told(rel.ID); len(told) != n || told[n-1] != release.SaysSuperseded {
 			t.Errorf("told %v once it was over", told)
+		}
+	})
+}
+
+func TestWhatChangesWhileItIsReadIsReadAnew(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.sinks["pager"].fail(release.E(release.CodeUnavailable, "away", nil))
+		rel := w.bad("webapp")
+		w.process.decide(rel, verdict(rel, release.SourceBroken, false), policy(release.AutonomyApprove))
+		time.Sleep(time.Minute)
+		r, key := w.process.responder, release.SinkKey(rel.ID, release.ActionMessage, "pager")
+		read := func() (release.Action, store.Delivery, store.Record) {
+			a, err := r.store.Action(t.Context(), key)
+			d, found, err2 := r.store.Delivery(t.Context(), key)
+			rec, err3 := r.store.Release(t.Context(), rel.ID)
+			if err := errors.Join(err, err2, err3); err != nil || !found {
+				t.Fatal(found, err)
+			}
+			return a, d, rec
+		}
+		a, d, rec := read()
+		w.process.decide(rel, verdict(rel, release.Regressed, true), policy(release.AutonomyApprove))
+		w.sinks["pager"].fail(nil)
+		if out, err := r.message(t.Context(), a, rec, d); !errors.As(err, new(notYet)) {
+			t.Fatalf("something newer was to be told by then: %+v, %v", out, err)
+		}
+		if told := w.sinks["pager"].told(rel.ID); len(told) != 0 {
+			t.Fatalf("told %v", told)
+		}
+		time.Sleep(2 * time.Minute)
+		if told := w.sinks["pager"].told(rel.ID); !slices.Equal(told, sequence(release.SaysWaiting)) {
+			t.Errorf("told %v", told)
 		}
 	})
 }

@@ -10,8 +10,16 @@ import (
 )
 
 // outletSlots are how many actions may be with one outlet at once, so that one
-// that hangs holds up nothing else.
-const outletSlots = 4
+// that hangs holds up nothing else; messageSlots are those of a receiver, which is
+// told of many releases at once in a burst.
+const (
+	outletSlots  = 4
+	messageSlots = 16
+)
+
+// allSlots are those of all outlets there may be: the receivers' and three more
+// kinds of action.
+func allSlots(receivers int) int { return 3*outletSlots + receivers*messageSlots }
 
 // slotPause is after about how long an action looks for a free slot again.
 const slotPause = 200 * time.Millisecond
@@ -50,6 +58,9 @@ func (o *outlets) enter(a release.Action, now time.Time) (leave func(err error),
 		return nil, out.until.Sub(now) + spread(time.Second)
 	}
 	slots, pause := outletSlots, slotPause
+	if a.Kind == release.ActionMessage {
+		slots = messageSlots
+	}
 	if out.failures > 0 {
 		slots, pause = 1, time.Second // one looks whether it is back
 	}

@@ -98,18 +98,27 @@ func (r *Responder) Approve(ctx context.Context, id release.ID, by release.By) e
 		if a.ExpiresAt != nil && !a.ExpiresAt.After(now) {
 			return refuse("the approval could be given until %s", a.ExpiresAt.UTC().Format(time.RFC3339))
 		}
-		breakers, err := tx.Breakers(rec.Release.Workload.Cluster)
-		if err != nil {
+		if err := unheld(tx, rec, now); err != nil {
 			return err
-		}
-		if b := release.Holding(breakers, rec.Release.Workload.Namespace, now); b != nil {
-			return refuse("%s; close it first", heldBy(b))
 		}
 		if err := tx.Audit(rowBy(by, id, "approval", "approved")); err != nil {
 			return err
 		}
 		return r.goOn(ctx, tx, a, said("approved", by), now, rec)
 	})
+}
+
+// unheld refuses while a breaker is open.
+func unheld(tx *store.Tx, rec store.Record, now time.Time) error {
+	w := rec.Release.Workload
+	breakers, err := tx.Breakers(w.Cluster)
+	if err != nil {
+		return err
+	}
+	if b := release.Holding(breakers, w.Namespace, now); b != nil {
+		return refuse("%s; close it first", heldBy(b))
+	}
+	return nil
 }
 
 // goOn makes a waiting action pending.
@@ -186,18 +195,26 @@ func (r *Responder) Retry(ctx context.Context, key string, by release.By) error 
 		}
 		now := time.Now()
 		switch {
-		case a.State == release.ActionFailed:
-			if err := r.again(ctx, tx, a, said("tried again", by)); err != nil {
-				return err
-			}
-			if err := r.audited(tx, a, by, "retried"); err != nil || a.Kind != release.ActionRollback {
-				return err
-			}
+		case a.State == release.ActionFailed && a.Kind == release.ActionRollback:
 			rec, err := tx.Release(a.Release)
 			if err != nil {
 				return err
 			}
+			if rec.Verdict.Wrong != nil {
+				return refuse("%s: nothing is rolled back for it any more", markedWrong(rec.Verdict))
+			}
+			if err := r.again(ctx, tx, a, said("tried again", by)); err != nil {
+				return err
+			}
+			if err := r.audited(tx, a, by, "retried"); err != nil {
+				return err
+			}
 			return r.speak(ctx, tx, rec)
+		case a.State == release.ActionFailed:
+			if err := r.again(ctx, tx, a, said("tried again", by)); err != nil {
+				return err
+			}
+			return r.audited(tx, a, by, "retried")
 		case a.State == release.ActionWaiting && a.Kind == release.ActionRollback:
 			return refuse("action %s waits for approval: `watchtower approve %s`", key, a.Release)
 		case a.State == release.ActionWaiting:

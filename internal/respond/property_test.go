@@ -24,15 +24,18 @@ type history struct {
 	// and with evidence or without.
 	condemned *release.Policy
 	evidence  bool
-	approved  bool // a person did so, and was not refused
+	approved  bool      // a person did so, and was not refused
+	asked     bool      // a person had it rolled back
+	wrong     time.Time // a person marked the verdict as wrong then
 }
 
 type randomRun struct {
-	t        *rapid.T
-	w        *world
-	versions map[string]int
-	current  map[string]*history
-	all      []*history
+	t                *rapid.T
+	workloads, steps []string // of which one is drawn
+	w                *world
+	versions         map[string]int
+	current          map[string]*history
+	all              []*history
 	// Patches as the cluster took them, when breakers were open at that moment.
 	patched []patched
 	closed  []time.Time // when a person closed a breaker, which begins the count anew
@@ -47,6 +50,23 @@ type patched struct {
 // policies, faults and kills, and holds it to the invariants.
 func TestWhatMustNeverHappen(t *testing.T) {
 	few(t, "40")
+	randomRuns(t, 25, []string{"webapp", "backend"}, []string{
+		"deploy", "deploy", "judge", "judge", "judge", "judge", "judge earlier", "wait", "wait", "kill", "arm", "cluster", "alerts", "forge", "pager", "forget", "close",
+		"close earlier", "approve", "approve", "reject", "retry", "drop", "roll back", "mark wrong", "snooze", "acknowledge", "open breaker", "close breaker", "close breaker",
+	})
+}
+
+// TestWhatPeopleAskForMustNeverHappenOtherwise is the same, with one workload about
+// which people do much.
+func TestWhatPeopleAskForMustNeverHappenOtherwise(t *testing.T) {
+	few(t, "40")
+	randomRuns(t, 40, []string{"webapp"}, []string{
+		"deploy", "deploy", "deploy", "judge", "condemn", "condemn", "condemn", "wait", "wait", "kill", "arm", "cluster", "cluster", "pager", "close",
+		"approve", "reject", "retry", "roll back", "roll back", "mark wrong", "mark wrong", "mark wrong", "mark wrong", "mark wrong", "snooze", "snooze", "acknowledge",
+	})
+}
+
+func randomRuns(t *testing.T, most int, workloads, steps []string) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		// Without Deadline, which tells real time and may not be asked in a bubble.
@@ -55,7 +75,7 @@ func TestWhatMustNeverHappen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			run := &randomRun{t: rt, w: newWorld(rt, sub), versions: make(map[string]int), current: make(map[string]*history)}
+			run := &randomRun{t: rt, workloads: workloads, steps: steps, w: newWorld(rt, sub), versions: make(map[string]int), current: make(map[string]*history)}
 			run.w.onPatch = run.checkPatch
 			if rapid.Bool().Draw(rt, "tight limits") {
 				run.w.limits = Limits{
@@ -65,7 +85,7 @@ func TestWhatMustNeverHappen(t *testing.T) {
 			}
 			run.w.start()
 			defer func() { run.w.process.stop() }()
-			for range rapid.IntRange(3, 25).Draw(rt, "steps") {
+			for range rapid.IntRange(3, most).Draw(rt, "steps") {
 				run.step()
 			}
 			run.settle()
@@ -81,7 +101,10 @@ func few(t *testing.T, n string) {
 	if checks.Value.String() != checks.DefValue {
 		return
 	}
-	if testing.Short() || raceEnabled {
+	switch {
+	case raceEnabled:
+		n = "4"
+	case testing.Short():
 		n = "8"
 	}
 	if err := flag.Set("rapid.checks", n); err != nil {
@@ -93,12 +116,9 @@ func few(t *testing.T, n string) {
 var kinds = []release.VerdictKind{release.Regressed, release.Regressed, release.Healthy, release.Pending, release.InsufficientData, release.SourceBroken}
 
 func (r *randomRun) step() {
-	name := rapid.SampledFrom([]string{"webapp", "backend"}).Draw(r.t, "workload")
+	name := rapid.SampledFrom(r.workloads).Draw(r.t, "workload")
 	h := r.current[name]
-	what := rapid.SampledFrom([]string{
-		"deploy", "deploy", "judge", "judge", "judge", "judge", "judge earlier", "wait", "wait", "kill", "arm", "cluster", "alerts", "forge", "pager", "forget", "close",
-		"close earlier", "approve", "approve", "reject", "retry", "drop", "open breaker", "close breaker", "close breaker",
-	}).Draw(r.t, "step")
+	what := rapid.SampledFrom(r.steps).Draw(r.t, "step")
 	w := r.w
 	if h == nil {
 		what = "deploy"
@@ -112,6 +132,8 @@ func (r *randomRun) step() {
 		r.all = append(r.all, r.current[name])
 	case "judge":
 		r.judge(h)
+	case "condemn":
+		r.decide(h, verdict(h.rel, release.Regressed, true))
 	case "judge earlier":
 		r.judge(rapid.SampledFrom(r.all).Draw(r.t, "release"))
 	case "wait":
@@ -137,7 +159,10 @@ func (r *randomRun) step() {
 	case "close earlier": // an event that comes late, or again
 		r.close(rapid.SampledFrom(r.all).Draw(r.t, "release"))
 	default:
-		r.click(what, rapid.SampledFrom(r.all).Draw(r.t, "release"))
+		if rapid.Bool().Draw(r.t, "of an earlier one") {
+			h = rapid.SampledFrom(r.all).Draw(r.t, "release")
+		}
+		r.click(what, h)
 	}
 }
 
@@ -159,6 +184,18 @@ func (r *randomRun) click(what string, h *history) {
 		if err = resp.Approve(ctx, h.rel.ID, by); err == nil {
 			h.approved = true
 		}
+	case "roll back":
+		if err = resp.RollBack(ctx, h.rel.ID, by); err == nil {
+			h.asked = true
+		}
+	case "mark wrong":
+		if err = resp.MarkWrong(ctx, h.rel.ID, by); err == nil {
+			h.wrong = time.Now()
+		}
+	case "snooze":
+		_, err = resp.Snooze(ctx, h.rel.ID, "", rapid.SampledFrom([]time.Duration{5 * time.Second, 2 * time.Minute}).Draw(r.t, "snooze"), by)
+	case "acknowledge":
+		err = resp.Acknowledged(ctx, release.MessageKey(h.rel.ID), acknowledgement(release.Acknowledged, time.Now()))
 	case "reject":
 		err = resp.Reject(ctx, h.rel.ID, by)
 	case "retry":
@@ -192,6 +229,10 @@ func (r *randomRun) judge(h *history) {
 	case 1:
 		v.Evidence[0].ReleaseValue, v.EValue = math.NaN(), math.Inf(1)
 	}
+	r.decide(h, v)
+}
+
+func (r *randomRun) decide(h *history, v release.Verdict) {
 	if v.Kind == release.Regressed && v.Final && h.condemned == nil {
 		p := h.policy
 		h.condemned, h.evidence = &p, len(v.Evidence) > 0
@@ -206,12 +247,16 @@ func (r *randomRun) judge(h *history) {
 func (r *randomRun) checkPatch(p *process, req release.RollbackRequest) {
 	ctx := context.Background()
 	rec, err := p.store.Release(ctx, req.Release)
-	if err != nil || rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0 {
+	asked := slices.ContainsFunc(r.all, func(h *history) bool { return h.rel.ID == req.Release && h.asked })
+	if err != nil || (!asked && (rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0)) {
 		r.t.Errorf("rolled back %s on the verdict %s with %d evidences, %v", req.Release, rec.Verdict.Kind, len(rec.Verdict.Evidence), err)
+	}
+	if w := rec.Verdict.Wrong; w != nil && time.Since(w.At) > 0 {
+		r.t.Errorf("rolled back %s %s after its verdict was marked wrong", req.Release, time.Since(w.At))
 	}
 	approved := slices.ContainsFunc(r.all, func(h *history) bool { return h.rel.ID == req.Release && h.approved })
 	mayDo := rec.Policy.Autonomy == release.AutonomyAuto || (approved && rec.Policy.Autonomy == release.AutonomyApprove)
-	if !mayDo {
+	if !mayDo && !asked {
 		r.t.Errorf("rolled back %s under autonomy %s", req.Release, rec.Policy.Autonomy)
 	}
 	r.checkLimits(req.Release)
@@ -280,6 +325,26 @@ func (r *randomRun) granted(id release.ID) time.Time {
 	return time.UnixMilli(at)
 }
 
+// checkTold holds the pager to have been told the newest of everything, however it
+// was snoozed, and nothing to be open that was marked wrong.
+func (r *randomRun) checkTold() {
+	ctx := context.Background()
+	for _, h := range r.all {
+		d, found, err := r.w.process.store.Delivery(ctx, release.SinkKey(h.rel.ID, release.ActionMessage, "pager"))
+		if err != nil {
+			r.t.Fatalf("delivery: %v", err)
+		}
+		a := r.w.actions(h.rel.ID)["message/pager"]
+		if found && d.Behind() && a.State != release.ActionVoid && a.State != release.ActionPending {
+			r.t.Errorf("the pager was not told the newest of %s: %+v, %s (%s)", h.rel.ReplicaSet.Name, d, a.State, a.Detail)
+		}
+		undone := r.w.actions(h.rel.ID)["rollback"].State == release.ActionDone // whether it helped ends the alert
+		if _, firing := r.w.alerts.of(h.rel.ID); !h.wrong.IsZero() && !undone && firing {
+			r.t.Errorf("the alert of %s fires although its verdict was marked wrong", h.rel.ReplicaSet.Name)
+		}
+	}
+}
+
 // settle ends all faults and lets everything come to its end.
 func (r *randomRun) settle() {
 	r.w.arm("")
@@ -291,7 +356,7 @@ func (r *randomRun) settle() {
 	for _, h := range r.all {
 		r.w.until("settled", 15*time.Minute, r.w.settled(h.rel.ID))
 	}
-	time.Sleep(3 * time.Minute)
+	time.Sleep(3*time.Minute + 10*time.Second) // snoozes end, too, and what follows is told
 }
 
 func (r *randomRun) check() {
@@ -303,6 +368,7 @@ func (r *randomRun) check() {
 	if wrongs := r.w.sinks["pager"].wrongs(); len(wrongs) > 0 {
 		r.t.Errorf("receiver: %v", wrongs)
 	}
+	r.checkTold()
 	for _, h := range r.all {
 		id := h.rel.ID
 		actions := r.w.actions(id)
@@ -311,6 +377,12 @@ func (r *randomRun) check() {
 		marked := 0
 		for _, is := range issues {
 			marked += strings.Count(is.Body, release.Marker(id))
+		}
+		if h.condemned == nil && h.asked {
+			if n := patches[id]; n > 1 || (n == 1) != (actions["rollback"].State == release.ActionDone) {
+				r.t.Errorf("%d patches of %s, whose rollback was asked for and is %s", n, h.rel.ReplicaSet.Name, actions["rollback"].State)
+			}
+			continue
 		}
 		if h.condemned == nil {
 			if len(actions) > 0 || patches[id] > 0 || marked > 0 {
@@ -327,7 +399,7 @@ func (r *randomRun) check() {
 			want = 1
 		}
 		if issue, ok := actions["issue"]; ok && (issue.State == release.ActionWaiting || issue.State == release.ActionVoid) {
-			want = 0 // held by the breaker, or dropped
+			want = 0 // held by the breaker, dropped, or taken back
 		}
 		if marked != want {
 			r.t.Errorf("%d issues of %s under autonomy %s, want %d", marked, h.rel.ReplicaSet.Name, allowed, want)
@@ -335,13 +407,13 @@ func (r *randomRun) check() {
 		rollback, decided := actions["rollback"]
 		done := decided && rollback.State == release.ActionDone
 		switch {
-		case decided != allowed.Allows(release.AutonomyApprove):
+		case decided != (allowed.Allows(release.AutonomyApprove) || h.asked):
 			r.t.Errorf("rollback of %s under autonomy %s: %v", h.rel.ReplicaSet.Name, allowed, rollback)
 		case patches[id] > 1 || (patches[id] == 1) != done:
 			r.t.Errorf("%d patches of %s, and the rollback is %s: %s", patches[id], h.rel.ReplicaSet.Name, rollback.State, rollback.Detail)
 		case decided && !strings.Contains(audit, "rollback "+string(rollback.State)+": "+rollback.Detail):
 			r.t.Errorf("no audit row says that the rollback of %s is %s: %s\n%s", h.rel.ReplicaSet.Name, rollback.State, rollback.Detail, audit)
-		case decided && !h.evidence && rollback.State != release.ActionRefused && rollback.State != release.ActionVoid:
+		case decided && !h.evidence && !h.asked && rollback.State != release.ActionRefused && rollback.State != release.ActionVoid:
 			r.t.Errorf("without evidence the rollback of %s is %s", h.rel.ReplicaSet.Name, rollback.State)
 		}
 	}

@@ -46,14 +46,20 @@ func (w *repeatWorker) Work(ctx context.Context, job *river.Job[repeatArgs]) err
 	return nil
 }
 
-// repeat has a receiver told again of what is open, where its route says so. It
-// is part of the transaction that records what it was told.
-func (r *Responder) repeat(ctx context.Context, tx *store.Tx, a release.Action, m release.Message) error {
+// repeat has a receiver told again of what is open, where a route of the messages
+// it stands for says so. It is part of the transaction that records what it was
+// told.
+func (r *Responder) repeat(ctx context.Context, tx *store.Tx, a release.Action, m release.Message, messages ...release.Message) error {
 	if r.deps.Repeat == nil || !m.State.Open() {
 		return nil
 	}
-	now := time.Now()
-	after := r.deps.Repeat(m, a.Sink)
+	now, sequence := time.Now(), m.Sequence
+	var after time.Duration
+	for _, one := range messages {
+		if d := r.deps.Repeat(one, a.Sink); d > 0 && (after == 0 || d < after) {
+			after, m = d, one
+		}
+	}
 	if after <= 0 || now.Add(after).Sub(m.StartedAt) > repeatFor {
 		return nil
 	}
@@ -61,7 +67,7 @@ func (r *Responder) repeat(ctx context.Context, tx *store.Tx, a release.Action, 
 	if r.deps.Open != nil { // saying it again can wait for the end of quiet hours
 		when = r.deps.Open(m, a.Sink, when)
 	}
-	args := repeatArgs{Key: a.Key, Release: a.Release, Sequence: m.Sequence}
+	args := repeatArgs{Key: a.Key, Release: a.Release, Sequence: sequence}
 	if _, err := r.client.InsertTx(ctx, tx.SQL(), args, &river.InsertOpts{Priority: 3, Queue: r.store.Queue(), ScheduledAt: when}); err != nil {
 		return fmt.Errorf("enqueue telling again of %s: %w", a.Key, err)
 	}

@@ -72,6 +72,12 @@ type Deps struct {
 	// Repeat is after how long a receiver is told again of what is open still, 0 for
 	// never; nil: never.
 	Repeat func(m release.Message, receiver string) time.Duration
+	// InPlace are the receivers whose message is changed in place without anybody
+	// being woken: they are told who sees to an incident as soon as that is known.
+	InPlace map[string]bool
+	// Group is what a receiver is told of together with a message, false where it is
+	// told of it by itself; nil: always.
+	Group func(m release.Message, receiver string) (Grouping, bool)
 	// ExternalURL is where people reach Watchtower's pages; "" when unknown.
 	ExternalURL string
 	// Places are what messages link to.
@@ -89,6 +95,7 @@ type Responder struct {
 	pace    pace
 	outlets *outlets
 	first   *first
+	seats   seats
 	client  *river.Client[*sql.Tx]
 	bell    bell
 
@@ -135,7 +142,7 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 		deps.Limits = DefaultLimits()
 	}
 	r := &Responder{
-		store: st, deps: deps, log: log, pace: normalPace, outlets: newOutlets(), first: newFirst(outletSlots * (3 + len(deps.Notifiers))), bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
+		store: st, deps: deps, log: log, pace: normalPace, outlets: newOutlets(), first: newFirst(allSlots(len(deps.Notifiers))), seats: newSeats(allSlots(len(deps.Notifiers)) / 2), bell: newBell(), posting: make(chan struct{}, 1), wake: make(chan struct{}, 1), underWay: make(map[string]bool),
 	}
 	r.metrics = newMetrics(reg, r.firing)
 	if reg != nil {
@@ -145,10 +152,11 @@ func newResponder(st *store.Store, deps Deps, log *slog.Logger, reg prometheus.R
 	river.AddWorker(jobs, &actionWorker{responder: r})
 	river.AddWorker(jobs, &restoreWorker{responder: r})
 	river.AddWorker(jobs, &repeatWorker{responder: r})
+	river.AddWorker(jobs, &wakeWorker{responder: r})
 	cfg := &river.Config{
 		ID:                          st.ClientID(),
 		Workers:                     jobs,
-		Queues:                      map[string]river.QueueConfig{st.Queue(): {MaxWorkers: workers + outletSlots*(3+len(deps.Notifiers))}},
+		Queues:                      map[string]river.QueueConfig{st.Queue(): {MaxWorkers: min(workers+allSlots(len(deps.Notifiers)), river.QueueNumWorkersMax)}},
 		FetchCooldown:               fetchPause,
 		FetchPollInterval:           fetchEvery,
 		JobTimeout:                  jobTimeout,
@@ -181,7 +189,7 @@ func (r *Responder) Run(ctx context.Context) error {
 		r.log.Info("actions of an earlier process go on", "jobs", n)
 	}
 	if err := r.client.Start(ctx); err != nil {
-		return unlessOver(ctx, fmt.Errorf("start the job queue: %w", err))
+		return unlessOver(ctx, fmt.Errorf("start the job queue: %w", r.store.InWords(err)))
 	}
 	var tending sync.WaitGroup
 	tending.Go(func() { r.tend(ctx) })

@@ -72,7 +72,7 @@ func TestAnOutletThatFailsIsLeftAloneByAll(t *testing.T) {
 		o := newOutlets()
 		pager, chat := release.Action{Kind: release.ActionMessage, Sink: "pager"}, release.Action{Kind: release.ActionMessage, Sink: "chat"}
 		var leaves []func(error)
-		for range outletSlots {
+		for range messageSlots {
 			leave, _ := o.enter(pager, time.Now())
 			leaves = append(leaves, leave)
 		}

@@ -20,9 +20,13 @@ type rollbackPlan struct {
 
 func (r *Responder) rollback(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
 	// What was decided is looked at again where it is acted upon: no rollback
-	// without a stored verdict and its evidence.
-	if rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0 {
+	// without a stored verdict and its evidence,
+	// or a person who asked for it by name.
+	if a.AskedBy == "" && (rec.Verdict.Kind != release.Regressed || !rec.Verdict.Final || len(rec.Verdict.Evidence) == 0) {
 		return outcome{}, release.E(release.CodeVoid, "no final verdict of a regression with evidence is stored", nil)
+	}
+	if rec.Verdict.Wrong != nil {
+		return r.unlessPatched(ctx, a, rec)
 	}
 	plan, held, refused, err := r.plan(ctx, a, rec)
 	if err != nil {
@@ -44,11 +48,39 @@ func (r *Responder) rollback(ctx context.Context, a release.Action, rec store.Re
 	if res.Target.Name != "" && res.Target.Name != target.Name { // put back by an earlier attempt
 		target, plan.Why = res.Target, "patched before"
 	}
-	return outcome{
-		state:  release.ActionDone,
-		detail: fmt.Sprintf("put back %s, %s", release.ReplicaSetName(target), plan.Why),
-		follow: r.afterRollback(rec, &target),
-	}, nil
+	return r.putBack(a, rec, target, plan.Why), nil
+}
+
+// putBack is a rollback that the cluster accepted.
+func (r *Responder) putBack(a release.Action, rec store.Record, target release.ReplicaSet, why string) outcome {
+	detail := fmt.Sprintf("put back %s, %s", release.ReplicaSetName(target), why)
+	if a.AskedBy != "" {
+		detail += ", as " + a.AskedBy + " asked"
+	}
+	return outcome{state: release.ActionDone, detail: detail, follow: r.afterRollback(rec, &target)}
+}
+
+// unlessPatched ends the rollback of a release whose verdict was marked wrong. An
+// attempt that died may have patched: then the Deployment has the target's
+// template.
+func (r *Responder) unlessPatched(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
+	void := release.E(release.CodeVoid, markedWrong(rec.Verdict), nil)
+	var plan rollbackPlan
+	found, err := r.store.Plan(ctx, a.Key, &plan)
+	if err != nil {
+		return outcome{}, err
+	}
+	if !found {
+		return outcome{}, void
+	}
+	_, err = r.deps.Cluster.Restored(ctx, rec.Release.Workload, plan.Request.Target)
+	switch release.ErrorCode(err) {
+	case "":
+		return r.putBack(a, rec, plan.Request.Target, "patched before"), nil
+	case release.CodeVoid, release.CodeRefused:
+		return outcome{}, void
+	}
+	return outcome{}, err
 }
 
 // plan is what an earlier attempt was about to do, or is made and kept now.
@@ -79,7 +111,7 @@ func (r *Responder) plan(ctx context.Context, a release.Action, rec store.Record
 	}
 	plan = rollbackPlan{Why: why, Request: release.RollbackRequest{
 		Release: rel.ID, Workload: rel.Workload, From: rel.ReplicaSet, Target: target,
-		Reason: release.Headline(rel, rec.Verdict),
+		Reason: reasonOf(a, rec),
 	}}
 	err = r.store.Write(ctx, func(tx *store.Tx) error {
 		if held, err = r.letThrough(tx, a, rel, time.Now()); err != nil || held != nil {
@@ -88,6 +120,14 @@ func (r *Responder) plan(ctx context.Context, a release.Action, rec store.Record
 		return tx.SavePlan(a.Key, plan)
 	})
 	return plan, held, "", err
+}
+
+// reasonOf is why a release is rolled back, in one line.
+func reasonOf(a release.Action, rec store.Record) string {
+	if a.AskedBy != "" && rec.Verdict.Kind != release.Regressed {
+		return release.FirstLine(rec.Release, "is rolled back as "+release.OneLine(a.AskedBy, 40)+" asked", "")
+	}
+	return release.Headline(rec.Release, rec.Verdict)
 }
 
 // stillThrough looks at the breaker again for a rollback that was let through
@@ -135,7 +175,7 @@ func (r *Responder) afterRollback(rec store.Record, target *release.ReplicaSet) 
 		}
 		now := time.Now()
 		told := release.Action{
-			Key: eventOfRollback(a.Release), Release: a.Release, Kind: release.ActionEvent, State: release.ActionPending,
+			Key: eventOfRollback(a), Release: a.Release, Kind: release.ActionEvent, State: release.ActionPending,
 			CreatedAt: now, UpdatedAt: now, PendingSince: now,
 		}
 		if err := r.add(ctx, tx, told); err != nil {
@@ -155,8 +195,14 @@ func (r *Responder) afterRollback(rec store.Record, target *release.ReplicaSet) 
 	}
 }
 
-func eventOfRollback(id release.ID) string {
-	return release.ActionKey(id, release.ActionEvent) + "/rollback"
+// eventOfRollback is the key of the Event that tells what came of a rollback, and
+// another one where a person asked for it anew.
+func eventOfRollback(a release.Action) string {
+	key := release.ActionKey(a.Release, release.ActionEvent)
+	if a.AskedBy != "" {
+		key += "/asked"
+	}
+	return key + "/rollback"
 }
 
 // event writes the verdict, or what came of the rollback, on the Deployment.

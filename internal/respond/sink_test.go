@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,10 +22,11 @@ type strictSink struct {
 	at     []time.Time
 }
 
-// shown is what people see of one key.
+// shown is what people see of one key. It never changes: what they see next is another.
 type shown struct {
 	message release.Message
 	history []release.MessageState
+	at      []time.Time
 }
 
 func newSink() *strictSink { return &strictSink{shown: make(map[string]*shown)} }
@@ -47,7 +49,6 @@ func (s *strictSink) Deliver(ctx context.Context, m release.Message, ref []byte)
 	}
 	if !known {
 		at = &shown{}
-		s.shown[m.Key] = at
 	}
 	if known && m.Sequence <= at.message.Sequence {
 		// The same again after a crash: it is shown already.
@@ -59,8 +60,7 @@ func (s *strictSink) Deliver(ctx context.Context, m release.Message, ref []byte)
 	if m.State == release.SaysRestored && !slices.ContainsFunc(at.history, release.MessageState.Open) {
 		s.faults = append(s.faults, fmt.Sprintf("%s: %s without a beginning", m.Key, m.State))
 	}
-	at.message = m
-	at.history = append(at.history, m.State)
+	s.shown[m.Key] = &shown{m, append(slices.Clone(at.history), m.State), append(slices.Clone(at.at), time.Now())}
 	s.at = append(s.at, time.Now())
 	return []byte("shown " + m.Key), nil
 }
@@ -71,12 +71,26 @@ func (s *strictSink) fail(err error) {
 	s.err = err
 }
 
+// of is what people see of a key; nil when that is nothing.
+func (s *strictSink) of(key string) *shown {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown[key]
+}
+
+// all is what people see, by key.
+func (s *strictSink) all() map[string]*shown {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.shown)
+}
+
 // told is what people saw of a release, in order.
 func (s *strictSink) told(id release.ID) []release.MessageState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at := s.shown[release.MessageKey(id)]; at != nil {
-		return slices.Clone(at.history)
+		return at.history
 	}
 	return nil
 }

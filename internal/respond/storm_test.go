@@ -68,19 +68,19 @@ func BenchmarkStorm(b *testing.B) {
 		}
 		alerts, _ := am.count()
 		members := 0
-		for _, s := range pager.shown {
+		for _, s := range pager.all() {
 			members = max(members, len(s.message.Members))
 		}
 		rollbacks := len(c.taken())
 		b.ReportMetric(float64(alerts), "alerts")
-		b.ReportMetric(float64(len(pager.shown)), "messages")
+		b.ReportMetric(float64(len(pager.all())), "messages")
 		b.ReportMetric(float64(rollbacks), "rollbacks")
 		b.ReportMetric(float64(held), "waiting")
 		b.ReportMetric(float64(members), "members")
 		b.ReportMetric(decided.Seconds(), "s-decided")
 		b.ReportMetric(peakMegabytes(b), "MB-peak")
-		if alerts > 1 || len(pager.shown) > 1 || rollbacks+held != n || rollbacks > DefaultLimits().Rollbacks || members != n || peakMegabytes(b) > 200 {
-			b.Errorf("%d alerts, %d messages of %d members, %d rollbacks, %d wait", alerts, len(pager.shown), members, rollbacks, held)
+		if alerts > 1 || len(pager.all()) > 1 || rollbacks+held != n || rollbacks > DefaultLimits().Rollbacks || members != n || peakMegabytes(b) > 200 {
+			b.Errorf("%d alerts, %d messages of %d members, %d rollbacks, %d wait", alerts, len(pager.all()), members, rollbacks, held)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package respond
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,24 @@ func contains(t *testing.T, what, text string, parts ...string) {
 			t.Errorf("%s does not say %q:\n%s", what, part, text)
 		}
 	}
+}
+
+func TestAnAlertHasThePolicysSeverityToItsEnd(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		rel, p := w.bad("webapp"), policy(release.AutonomyAuto)
+		p.Severity = release.SeverityWarning
+		w.process.decide(rel, verdict(rel, release.Regressed, true), p)
+		time.Sleep(2 * time.Second)
+		begun, firing := w.alerts.of(rel.ID)
+		time.Sleep(3 * time.Minute)
+		ended, fires := w.alerts.of(rel.ID)
+		if !firing || fires || begun.Labels["severity"] != "warning" || !maps.Equal(begun.Labels, ended.Labels) {
+			t.Errorf("fired %v as %v, then %v as %v", firing, begun.Labels, fires, ended.Labels)
+		}
+		if begun.EndsAt.Sub(begun.StartsAt) < 2*repostEvery {
+			t.Errorf("it lapses after %s, though it is posted again every %s", begun.EndsAt.Sub(begun.StartsAt), repostEvery)
+		}
+	})
 }
 
 func TestARegressedReleaseIsRolledBackAlertedAndReported(t *testing.T) {

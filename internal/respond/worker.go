@@ -66,6 +66,12 @@ func (r *Responder) carryOut(ctx context.Context, key string) error {
 	} else {
 		r.first.yield(ctx)
 	}
+	return r.attempt(ctx, key, sitsAtMost)
+}
+
+// attempt carries an action out if it is its turn. sits is how often it may still
+// wait for that where it is.
+func (r *Responder) attempt(ctx context.Context, key string, sits int) error {
 	a, err := r.store.Action(ctx, key)
 	if err != nil {
 		return err
@@ -73,22 +79,37 @@ func (r *Responder) carryOut(ctx context.Context, key string) error {
 	if a.State != release.ActionPending {
 		return nil
 	}
-	rec, err := r.store.Release(ctx, a.Release)
-	if err != nil {
-		return err
-	}
+	// Before the release is read: in a burst most find no slot.
 	leave, pause := r.outlets.enter(a, time.Now())
 	if leave == nil {
+		if sits > 0 && r.seats.sit(ctx, pause) {
+			return r.attempt(ctx, key, sits-1)
+		}
 		return r.later(pause)
 	}
+	// What is to be told is read before what there is to say: so much is said at least.
+	var d store.Delivery
+	if a.Kind == release.ActionMessage {
+		d, _, err = r.store.Delivery(ctx, key)
+	}
+	var rec store.Record
+	if err == nil {
+		rec, err = r.store.Release(ctx, a.Release)
+	}
+	if err != nil {
+		leave(nil)
+		return err
+	}
 	a.Attempts++
-	out, err := r.perform(ctx, a, rec)
+	out, err := r.perform(ctx, a, rec, d)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = release.E(release.CodeUnavailable, "no answer within "+jobTimeout.String(), err)
 	}
 	leave(err)
 	var wait notYet
 	switch {
+	case errors.As(err, &wait) && !wait.fresh && sits > 0 && r.seats.sit(ctx, wait.wait):
+		return r.attempt(ctx, key, sits-1)
 	case errors.As(err, &wait):
 		return r.putOff(ctx, a, wait)
 	case err != nil && errors.Is(ctx.Err(), context.Canceled):
@@ -126,7 +147,7 @@ func (r *Responder) later(d time.Duration) error {
 	return river.JobSnooze(d)
 }
 
-func (r *Responder) perform(ctx context.Context, a release.Action, rec store.Record) (outcome, error) {
+func (r *Responder) perform(ctx context.Context, a release.Action, rec store.Record, d store.Delivery) (outcome, error) {
 	switch a.Kind {
 	case release.ActionRollback:
 		return r.rollback(ctx, a, rec)
@@ -137,7 +158,7 @@ func (r *Responder) perform(ctx context.Context, a release.Action, rec store.Rec
 	case release.ActionIssue:
 		return r.issue(ctx, a, rec)
 	case release.ActionMessage:
-		return r.message(ctx, a, rec)
+		return r.message(ctx, a, rec, d)
 	}
 	return outcome{}, release.E(release.CodeInvalid, fmt.Sprintf("action kind %q is unknown", a.Kind), nil)
 }

@@ -47,7 +47,9 @@ type world struct {
 	forge   *strictForge
 	sinks   map[string]*strictSink
 	limits  Limits // zero: the defaults
-	bare    bool   // neither Alertmanager nor forge is configured
+	route   func(m release.Message) []string
+	group   func(m release.Message, receiver string) (Grouping, bool)
+	bare    bool // neither Alertmanager nor forge is configured
 	// crashAt kills the process at a point, "before rollback" or "after issue",
 	// once.
 	mu      sync.Mutex // of these three, and of whether a process is dead
@@ -128,7 +130,7 @@ func (w *world) open() *process {
 		w.t.Fatalf("open: %v", err)
 	}
 	p := &process{w: w, store: st, reg: prometheus.NewRegistry(), killed: make(chan struct{}), cancel: func() {}}
-	deps := Deps{Name: "lab", Limits: w.limits, Cluster: p, Alerter: p, Forge: p, ExternalURL: "https://watchtower.example/"}
+	deps := Deps{Name: "lab", Limits: w.limits, Cluster: p, Alerter: p, Forge: p, ExternalURL: "https://watchtower.example/", Route: w.route, Group: w.group}
 	deps.Notifiers = make(map[string]Notifier)
 	for name, s := range w.sinks {
 		deps.Notifiers[name] = deliverer{p, s}

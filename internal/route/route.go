@@ -15,8 +15,8 @@ import (
 )
 
 // Node is one route as it is configured. What it leaves empty it has from the
-// route it stands in: receivers, states and repeat; matchers, quiet hours and
-// continue are its own.
+// route it stands in: receivers, states, repeat and how it groups; matchers, quiet
+// hours and continue are its own.
 type Node struct {
 	Receivers []string
 	// Matchers must all match; each text may hold several, as in
@@ -32,7 +32,30 @@ type Node struct {
 	// Repeat tells an open state again after this long; nil: as the route around
 	// it, 0: never.
 	Repeat *time.Duration
-	Routes []Node
+	// GroupBy are the labels that releases have in common which are told together,
+	// or Each alone; empty at the root: Each. Wait and Interval are DefaultWait and
+	// DefaultInterval where the root has none.
+	GroupBy        []string
+	Wait, Interval *time.Duration
+	Routes         []Node
+}
+
+// Each in GroupBy has each release told by itself.
+const Each = "..."
+
+// How long the first message of a group waits for others, and what is between two,
+// where no route says so.
+const (
+	DefaultWait     = 30 * time.Second
+	DefaultInterval = 5 * time.Minute
+)
+
+// Group is what a receiver is told of together.
+type Group struct {
+	// Key is the same for all that is told together: the matchers on the way to the
+	// route, and the labels in common.
+	Key            string
+	Wait, Interval time.Duration
 }
 
 // DefaultStates are those that are told where a route names none: what somebody
@@ -55,6 +78,8 @@ type node struct {
 	mute, active []timeinterval.TimeInterval
 	hasActive    bool
 	repeat       time.Duration
+	groupBy      []string // empty: each by itself
+	group        Group    // its key is the way to the route
 	routes       []*node
 	path         string
 }
@@ -62,7 +87,7 @@ type node struct {
 // New makes a tree of the root route. The error names the route by its path, as
 // in "route.routes[1]".
 func New(root Node, intervals Intervals) (*Tree, error) {
-	n, err := build("route", root, &node{states: DefaultStates()}, intervals)
+	n, err := build("route", root, &node{states: DefaultStates(), group: Group{Wait: DefaultWait, Interval: DefaultInterval}}, intervals)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +98,10 @@ func New(root Node, intervals Intervals) (*Tree, error) {
 }
 
 func build(path string, from Node, in *node, intervals Intervals) (*node, error) {
-	n := &node{path: path, receivers: from.Receivers, states: from.States, further: from.Continue, repeat: in.repeat, hasActive: len(from.Active) > 0}
+	n := &node{
+		path: path, receivers: from.Receivers, states: from.States, further: from.Continue, repeat: in.repeat, hasActive: len(from.Active) > 0,
+		groupBy: in.groupBy, group: in.group,
+	}
 	if len(n.receivers) == 0 {
 		n.receivers = in.receivers
 	}
@@ -83,6 +111,7 @@ func build(path string, from Node, in *node, intervals Intervals) (*node, error)
 	if from.Repeat != nil {
 		n.repeat = *from.Repeat
 	}
+	n.grouping(from)
 	for i, text := range from.Matchers {
 		ms, err := ParseMatchers(text)
 		if err != nil {
@@ -90,6 +119,7 @@ func build(path string, from Node, in *node, intervals Intervals) (*node, error)
 		}
 		n.matchers = append(n.matchers, ms...)
 	}
+	n.group.Key += n.matchers.String()
 	for _, list := range []struct {
 		key   string
 		names []string
@@ -121,6 +151,8 @@ type Decision struct {
 	At time.Time
 	// Repeat is after how long an open state is told again; 0: never.
 	Repeat time.Duration
+	// Group is what it is told together with; nil: it is told by itself.
+	Group *Group
 	// Route is the path of the route that decided, "" where the receiver is told
 	// only because it was told before.
 	Route string
@@ -145,9 +177,9 @@ func (t *Tree) Decide(m release.Message, now time.Time, told func(receiver strin
 		for _, r := range n.receivers {
 			switch {
 			case told(r):
-				add(Decision{Receiver: r, At: now, Repeat: n.repeat, Route: n.path})
+				add(Decision{Receiver: r, At: now, Repeat: n.repeat, Group: n.groupOf(m), Route: n.path})
 			case slices.Contains(n.states, m.State):
-				add(Decision{Receiver: r, At: n.open(now), Repeat: n.repeat, Route: n.path})
+				add(Decision{Receiver: r, At: n.open(now), Repeat: n.repeat, Group: n.groupOf(m), Route: n.path})
 			}
 		}
 	}

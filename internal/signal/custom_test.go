@@ -40,7 +40,7 @@ func TestAUsersOwnSignalIsTheRatioOfTwoCountersOfThePods(t *testing.T) {
 	if res.Readings[0].Errors != nil || res.Dialect != "" {
 		t.Error("requests were counted of a workload that exports none")
 	}
-	want := []string{`orders_total{namespace="shop",pod=~"(web-new|web-stable)-[a-z0-9]{5}",state="failed"}`, `orders_total{namespace="shop",pod=~"(web-new|web-stable)-[a-z0-9]{5}"}`}
+	want := []string{`orders_total{namespace="shop",pod=~"web-new-[a-z0-9]{5}|web-stable-[a-z0-9]{5}",state="failed"}`, `orders_total{namespace="shop",pod=~"web-new-[a-z0-9]{5}|web-stable-[a-z0-9]{5}"}`}
 	var got []string
 	for _, q := range res.Queries {
 		got = append(got, q.Expr)

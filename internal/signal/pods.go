@@ -112,8 +112,10 @@ func matchers(form catalogue.PodLabels, owners []*owner, exact bool) (_ []*label
 		return addressMatchers(form.Address, ips)
 	}
 	pods := sorted(names)
-	if len(sets) > 0 {
-		pods = append(pods, oneOf(sets)+"-"+podSuffix)
+	// Each with its own suffix: what all begin with, such as a workload's name, is then
+	// found by Prometheus, which looks at no more of most pods' names.
+	for _, set := range sorted(sets) {
+		pods = append(pods, set+"-"+podSuffix)
 	}
 	if len(workloads) > 0 {
 		pods = append(pods, oneOf(workloads)+"-"+hashSuffix+"-"+podSuffix)

@@ -68,7 +68,7 @@ func TestManyOwnersShareOneMatcher(t *testing.T) {
 		{namespace: "b", prefix: podPrefix("web-2")}, {namespace: "a", prefix: podPrefix("api-1")}, {namespace: "a", prefix: podPrefix("api-1")},
 	}, false)
 	got := promql.Metric("x").With(more)
-	if want := `x{namespace=~"a|b",pod=~"(api-1|web-2)-[a-z0-9]{5}"}`; got != want {
+	if want := `x{namespace=~"a|b",pod=~"api-1-[a-z0-9]{5}|web-2-[a-z0-9]{5}"}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -91,11 +91,14 @@ func (s *presence) saw(t *tracked, list []samples.Float) {
 	}
 }
 
+// mark notes a sample in the ticks that end with it or later, within the look-back.
 func (s *presence) mark(t *tracked, millis int64) {
-	for k := range s.ticks {
-		if end := t.pos + int64(k+1)*t.tick; millis <= end && millis > end-t.look {
-			s.ticks[k] = true
-		}
+	if millis+t.look <= t.pos+t.tick { // too old for any; perhaps there was none yet
+		return
+	}
+	first := max(0, int((millis-t.pos+t.tick-1)/t.tick)-1)
+	for k := first; k < len(s.ticks) && t.pos+int64(k+1)*t.tick < millis+t.look; k++ {
+		s.ticks[k] = true
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 // InsertAction adds the action unless its key exists; inserted says which.
 func (t *Tx) InsertAction(a release.Action) (inserted bool, err error) {
 	res, err := t.on.ExecContext(t.ctx, `
-		INSERT INTO actions (action_key, release_id, kind, sink, state, detail, url, waits_for, expires_at, attempts, plan_json,
+		INSERT INTO actions (action_key, release_id, kind, sink, state, detail, url, waits_for, asked_by, expires_at, attempts, plan_json,
 			created_at, updated_at, pending_since)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?) ON CONFLICT (action_key) DO NOTHING`,
-		a.Key, string(a.Release), string(a.Kind), a.Sink, string(a.State), a.Detail, a.URL, string(a.WaitsFor), nullMillis(a.ExpiresAt),
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?) ON CONFLICT (action_key) DO NOTHING`,
+		a.Key, string(a.Release), string(a.Kind), a.Sink, string(a.State), a.Detail, a.URL, string(a.WaitsFor), a.AskedBy, nullMillis(a.ExpiresAt),
 		a.Attempts, millis(a.CreatedAt), millis(a.UpdatedAt), millis(a.PendingSince))
 	if err != nil {
 		return false, fmt.Errorf("insert action %s: %w", a.Key, err)
@@ -26,14 +26,14 @@ func (t *Tx) InsertAction(a release.Action) (inserted bool, err error) {
 	return one(res, "insert action "+a.Key)
 }
 
-// UpdateAction writes state, detail, URL, attempts and UpdatedAt of an action
-// that is pending or waiting. A settled action never changes: changed is false
+// UpdateAction writes state, detail, URL, attempts, who asked and UpdatedAt of an
+// action that is pending or waiting. A settled action never changes: changed is false
 // then.
 func (t *Tx) UpdateAction(a release.Action) (changed bool, err error) {
 	res, err := t.on.ExecContext(t.ctx, `
-		UPDATE actions SET state = ?, detail = ?, url = ?, waits_for = ?, expires_at = ?, attempts = ?, updated_at = ?, pending_since = ?
+		UPDATE actions SET state = ?, detail = ?, url = ?, waits_for = ?, asked_by = ?, expires_at = ?, attempts = ?, updated_at = ?, pending_since = ?
 		WHERE action_key = ? AND state IN ('pending', 'waiting')`,
-		string(a.State), a.Detail, a.URL, string(a.WaitsFor), nullMillis(a.ExpiresAt), a.Attempts, millis(a.UpdatedAt), millis(a.PendingSince), a.Key)
+		string(a.State), a.Detail, a.URL, string(a.WaitsFor), a.AskedBy, nullMillis(a.ExpiresAt), a.Attempts, millis(a.UpdatedAt), millis(a.PendingSince), a.Key)
 	if err != nil {
 		return false, fmt.Errorf("update action %s: %w", a.Key, err)
 	}
@@ -70,8 +70,17 @@ func (t *Tx) SavePlan(key string, plan any) error {
 	return release.E(release.CodeNotFound, "action "+key+" is not known", nil)
 }
 
+// ClearPlan forgets what an action was about to do, where nothing of it was done.
+func (t *Tx) ClearPlan(key string) error {
+	if _, err := t.on.ExecContext(t.ctx, `UPDATE actions SET plan_json = '' WHERE action_key = ?`, key); err != nil {
+		return fmt.Errorf("clear the plan of action %s: %w", key, err)
+	}
+	return nil
+}
+
 // Plan reads what SavePlan kept into plan; found is false when there is none.
 func (s *Store) Plan(ctx context.Context, key string, plan any) (found bool, err error) {
+	defer s.inWords(&err)
 	var body string
 	err = s.on.QueryRowContext(ctx, `SELECT plan_json FROM actions WHERE action_key = ?`, key).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) || (err == nil && body == "") {
@@ -80,18 +89,19 @@ func (s *Store) Plan(ctx context.Context, key string, plan any) (found bool, err
 	if err != nil {
 		return false, fmt.Errorf("read the plan of action %s: %w", key, err)
 	}
-	if err := json.Unmarshal([]byte(body), plan); err != nil {
+	if err := decode([]byte(body), plan); err != nil {
 		return false, fmt.Errorf("decode the plan of action %s: %w", key, err)
 	}
 	return true, nil
 }
 
 const selectActions = `
-	SELECT action_key, release_id, kind, sink, state, detail, url, waits_for, expires_at, attempts, created_at, updated_at, pending_since
+	SELECT action_key, release_id, kind, sink, state, detail, url, waits_for, asked_by, expires_at, attempts, created_at, updated_at, pending_since
 	FROM actions `
 
 // Actions answers with the actions of a release in the order they were made.
-func (s *Store) Actions(ctx context.Context, id release.ID) ([]release.Action, error) {
+func (s *Store) Actions(ctx context.Context, id release.ID) (_ []release.Action, err error) {
+	defer s.inWords(&err)
 	return readActions(ctx, s.on, id)
 }
 
@@ -110,13 +120,15 @@ func readActions(ctx context.Context, q querier, id release.ID) ([]release.Actio
 type ActionFilter struct {
 	State    release.ActionState
 	Kind     release.ActionKind
+	Sink     string // the receiver it is for
 	WaitsFor release.Wait
 	Before   time.Time // those that cannot be approved any more then
 	Limit    int       // 100 when 0, all when negative
 }
 
 // ListActions answers with actions of the store's cluster, changed last first.
-func (s *Store) ListActions(ctx context.Context, f ActionFilter) ([]release.Action, error) {
+func (s *Store) ListActions(ctx context.Context, f ActionFilter) (_ []release.Action, err error) {
+	defer s.inWords(&err)
 	return filterActions(ctx, s.on, s.options.cluster, f)
 }
 
@@ -127,7 +139,7 @@ func (t *Tx) ListActions(f ActionFilter) ([]release.Action, error) {
 
 func filterActions(ctx context.Context, q querier, cluster string, f ActionFilter) ([]release.Action, error) {
 	where, args := `WHERE (? = '' OR EXISTS (SELECT 1 FROM releases r WHERE r.id = actions.release_id AND r.cluster = ?))`, []any{cluster, cluster}
-	for column, value := range map[string]string{"state": string(f.State), "kind": string(f.Kind), "waits_for": string(f.WaitsFor)} {
+	for column, value := range map[string]string{"state": string(f.State), "kind": string(f.Kind), "sink": f.Sink, "waits_for": string(f.WaitsFor)} {
 		if value != "" {
 			where, args = where+` AND `+column+` = ?`, append(args, value)
 		}
@@ -155,7 +167,8 @@ type ActionCount struct {
 
 // CountActions counts the actions of the store's cluster that are not settled for
 // good: pending, waiting and failed.
-func (s *Store) CountActions(ctx context.Context) ([]ActionCount, error) {
+func (s *Store) CountActions(ctx context.Context) (_ []ActionCount, err error) {
+	defer s.inWords(&err)
 	rows, err := s.on.QueryContext(ctx, `
 		SELECT kind, state, count(*) FROM actions
 		WHERE state IN ('pending', 'waiting', 'failed')
@@ -207,7 +220,8 @@ func listActions(ctx context.Context, q querier, where string, args ...any) ([]r
 }
 
 // Action answers with one action, or CodeNotFound.
-func (s *Store) Action(ctx context.Context, key string) (release.Action, error) {
+func (s *Store) Action(ctx context.Context, key string) (_ release.Action, err error) {
+	defer s.inWords(&err)
 	return readAction(ctx, s.on, key)
 }
 
@@ -230,7 +244,7 @@ func scanAction(row scanner) (release.Action, error) {
 	var id, kind, state, waits string
 	var created, updated, pending int64
 	var expires sql.NullInt64
-	if err := row.Scan(&a.Key, &id, &kind, &a.Sink, &state, &a.Detail, &a.URL, &waits, &expires, &a.Attempts, &created, &updated, &pending); err != nil {
+	if err := row.Scan(&a.Key, &id, &kind, &a.Sink, &state, &a.Detail, &a.URL, &waits, &a.AskedBy, &expires, &a.Attempts, &created, &updated, &pending); err != nil {
 		return release.Action{}, err
 	}
 	a.WaitsFor, a.ExpiresAt, a.PendingSince = release.Wait(waits), fromNull(expires), fromMillis(pending)

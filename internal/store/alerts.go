@@ -76,7 +76,8 @@ func (t *Tx) Alert(id release.ID) (a Alert, found bool, err error) {
 // FiringAlerts answers with the alerts that Alertmanager must hear of again:
 // those of the cluster that fire and those whose end it has not taken yet. What is
 // told together with others is none of its own.
-func (s *Store) FiringAlerts(ctx context.Context) ([]Alert, error) {
+func (s *Store) FiringAlerts(ctx context.Context) (_ []Alert, err error) {
+	defer s.inWords(&err)
 	where, args := "", []any(nil)
 	if c := s.options.cluster; c != "" {
 		where, args = ` AND EXISTS (SELECT 1 FROM releases r WHERE r.id = alerts.release_id AND r.cluster = ?)`, []any{c}
@@ -119,10 +120,10 @@ func scanAlert(row scanner) (Alert, error) {
 	}
 	a.Release, a.State, a.Alert.StartsAt = release.ID(id), AlertState(state), fromMillis(starts)
 	a.PostedAt, a.ResolveAt = fromNull(posted), fromNull(resolve)
-	if err := json.Unmarshal([]byte(labels), &a.Alert.Labels); err != nil {
+	if err := decode([]byte(labels), &a.Alert.Labels); err != nil {
 		return Alert{}, fmt.Errorf("decode the labels of release %s: %w", id, err)
 	}
-	if err := json.Unmarshal([]byte(annotations), &a.Alert.Annotations); err != nil {
+	if err := decode([]byte(annotations), &a.Alert.Annotations); err != nil {
 		return Alert{}, fmt.Errorf("decode the annotations of release %s: %w", id, err)
 	}
 	return a, nil

@@ -67,8 +67,18 @@ const selectAudit = `SELECT cluster, seq, at, actor, release_id, what, outcome, 
 
 // Audit answers with the last limit rows of a release, or of the cluster with
 // an empty id, oldest first; all of them when limit is 0.
-func (s *Store) Audit(ctx context.Context, id release.ID, limit int) ([]release.AuditRow, error) {
-	query, args := selectAudit+`WHERE cluster = ? `, []any{s.options.cluster}
+func (s *Store) Audit(ctx context.Context, id release.ID, limit int) (_ []release.AuditRow, err error) {
+	defer s.inWords(&err)
+	return lastOfAudit(ctx, s.on, s.options.cluster, id, limit)
+}
+
+// AuditOf answers with all rows of a release, inside the transaction.
+func (t *Tx) AuditOf(id release.ID) ([]release.AuditRow, error) {
+	return lastOfAudit(t.ctx, t.on, t.store.options.cluster, id, 0)
+}
+
+func lastOfAudit(ctx context.Context, q querier, cluster string, id release.ID, limit int) ([]release.AuditRow, error) {
+	query, args := selectAudit+`WHERE cluster = ? `, []any{cluster}
 	if id != "" {
 		query += `AND release_id = ? `
 		args = append(args, string(id))
@@ -78,14 +88,15 @@ func (s *Store) Audit(ctx context.Context, id release.ID, limit int) ([]release.
 		query += ` LIMIT ?`
 		args = append(args, limit)
 	}
-	out, err := readAudit(ctx, s.on, query, args...)
+	out, err := readAudit(ctx, q, query, args...)
 	slices.Reverse(out)
 	return out, err
 }
 
 // AuditAfter answers with up to limit rows of the cluster's chain after one,
 // in their order.
-func (s *Store) AuditAfter(ctx context.Context, after int64, limit int) ([]release.AuditRow, error) {
+func (s *Store) AuditAfter(ctx context.Context, after int64, limit int) (_ []release.AuditRow, err error) {
+	defer s.inWords(&err)
 	return auditAfter(ctx, s.on, s.options.cluster, after, limit)
 }
 
@@ -96,6 +107,7 @@ func auditAfter(ctx context.Context, q querier, cluster string, after int64, lim
 // AuditMarks answers with the head of the cluster's chain, and with its base:
 // the last row that was removed, zero when all are there.
 func (s *Store) AuditMarks(ctx context.Context) (head, base release.AuditMark, err error) {
+	defer s.inWords(&err)
 	if head, base, err = readHead(ctx, s.on, s.options.cluster); err != nil {
 		return head, base, fmt.Errorf("read the head of the audit: %w", err)
 	}
@@ -133,6 +145,7 @@ const auditPage = 1000
 // every release judged regressed is what the audit says it was. Anchors are
 // marks that were kept elsewhere. It answers with how many rows there are.
 func (s *Store) VerifyAudit(ctx context.Context, anchors ...release.AuditMark) (rows int64, faults []release.AuditFault, err error) {
+	defer s.inWords(&err)
 	return verifyAudit(ctx, s.on, s.options.cluster, anchors...)
 }
 

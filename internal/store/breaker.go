@@ -25,7 +25,8 @@ func (t *Tx) SaveBreaker(b release.Breaker) error {
 
 // Breakers answers with all breakers of a cluster that ever opened, the
 // cluster's own first.
-func (s *Store) Breakers(ctx context.Context, cluster string) ([]release.Breaker, error) {
+func (s *Store) Breakers(ctx context.Context, cluster string) (_ []release.Breaker, err error) {
+	defer s.inWords(&err)
 	return readBreakers(ctx, s.on, cluster)
 }
 
@@ -118,8 +119,13 @@ func (t *Tx) Gather(incident, cluster string, since time.Time) error {
 	_, err := t.on.ExecContext(t.ctx, `
 		UPDATE regressions SET incident = ? WHERE cluster = ? AND at >= ? AND incident = ''
 			AND NOT EXISTS (SELECT 1 FROM alerts a WHERE a.release_id = regressions.release_id AND a.posted_at IS NOT NULL)
-			AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.release_id = regressions.release_id AND d.told_seq > 0)`,
+			AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.release_id = regressions.release_id AND d.told_seq > 0)
+			AND NOT EXISTS (SELECT 1 FROM message_members m WHERE m.release_id = regressions.release_id AND m.told <> '')`,
 		incident, cluster, millis(since))
+	if err == nil { // what is told in the incident is told in no group
+		_, err = t.on.ExecContext(t.ctx, `
+			DELETE FROM message_members WHERE told = '' AND release_id IN (SELECT g.release_id FROM regressions g WHERE g.incident = ?)`, incident)
+	}
 	if err != nil {
 		return fmt.Errorf("gather incident %s: %w", incident, err)
 	}
@@ -130,7 +136,8 @@ func (t *Tx) Gather(incident, cluster string, since time.Time) error {
 func (t *Tx) IncidentOf(id release.ID) (string, error) { return readIncidentOf(t.ctx, t.on, id) }
 
 // IncidentOf is Tx.IncidentOf outside of a transaction.
-func (s *Store) IncidentOf(ctx context.Context, id release.ID) (string, error) {
+func (s *Store) IncidentOf(ctx context.Context, id release.ID) (_ string, err error) {
+	defer s.inWords(&err)
 	return readIncidentOf(ctx, s.on, id)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
@@ -40,7 +41,7 @@ func (s *Store) Check(ctx context.Context) (h Health, err error) {
 	}
 	h.Rows, h.Problems, h.Chains = make(map[string]int), []string{}, []ChainHealth{}
 	if !s.Postgres() {
-		if err := s.checkFile(ctx, &h); err != nil || len(h.Problems) > 0 {
+		if damaged, err := s.checkFile(ctx, &h); err != nil || damaged {
 			return h, worded(s.where, err) // what a damaged file holds is not worth more questions
 		}
 	}
@@ -58,19 +59,23 @@ func (s *Store) Check(ctx context.Context) (h Health, err error) {
 	return h, s.checkChains(ctx, &h)
 }
 
-func (s *Store) checkFile(ctx context.Context, h *Health) error {
+func (s *Store) checkFile(ctx context.Context, h *Health) (damaged bool, err error) {
+	// It may itself end at the damage it names.
 	said, err := texts(ctx, s.on, `PRAGMA integrity_check(20)`)
-	if err != nil {
-		return err
-	}
 	for _, line := range said {
 		if line != "ok" {
-			h.Problems = append(h.Problems, line)
+			h.Problems = append(h.Problems, strings.ReplaceAll(line, "\n", ": "))
 		}
+	}
+	if len(h.Problems) > 0 {
+		return true, nil
+	}
+	if err != nil {
+		return true, err
 	}
 	lost, err := texts(ctx, s.on, `SELECT "table" || ' refers to ' || parent || ' that is not there, ' || count(*) || ' times' FROM pragma_foreign_key_check GROUP BY "table", parent`)
 	h.Problems = append(h.Problems, lost...)
-	return err
+	return false, err
 }
 
 func (s *Store) checkChains(ctx context.Context, h *Health) error {

@@ -26,6 +26,14 @@ type Delivery struct {
 	Opening *release.Message
 	// Ref is what the receiver wants remembered, to find what it wrote.
 	Ref []byte
+	// SnoozedUntil is until when the receiver is told nothing but the end; nil: it
+	// is told all.
+	SnoozedUntil *time.Time
+}
+
+// Snoozed reports whether a person wants the receiver to be told nothing.
+func (d Delivery) Snoozed(now time.Time) bool {
+	return d.SnoozedUntil != nil && d.SnoozedUntil.After(now)
 }
 
 // Behind reports whether there is something to tell.
@@ -42,20 +50,22 @@ func (t *Tx) SaveDelivery(d Delivery) error {
 		opening = string(body)
 	}
 	_, err := t.on.ExecContext(t.ctx, `
-		INSERT INTO deliveries (action_key, release_id, sink, sequence, opening_json, told, told_seq, ref) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO deliveries (action_key, release_id, sink, sequence, opening_json, told, told_seq, ref, snoozed_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (action_key) DO UPDATE SET sequence = excluded.sequence, opening_json = excluded.opening_json,
-			told = excluded.told, told_seq = excluded.told_seq, ref = excluded.ref`,
-		d.Key, string(d.Release), d.Sink, d.Sequence, opening, string(d.Told), d.ToldSequence, base64.StdEncoding.EncodeToString(d.Ref))
+			told = excluded.told, told_seq = excluded.told_seq, ref = excluded.ref, snoozed_until = excluded.snoozed_until`,
+		d.Key, string(d.Release), d.Sink, d.Sequence, opening, string(d.Told), d.ToldSequence, base64.StdEncoding.EncodeToString(d.Ref),
+		nullMillis(d.SnoozedUntil))
 	if err != nil {
 		return fmt.Errorf("save the delivery %s: %w", d.Key, err)
 	}
 	return nil
 }
 
-const selectDeliveries = `SELECT action_key, release_id, sink, sequence, opening_json, told, told_seq, ref FROM deliveries `
+const selectDeliveries = `SELECT action_key, release_id, sink, sequence, opening_json, told, told_seq, ref, snoozed_until FROM deliveries `
 
 // Delivery answers with the delivery of an action.
 func (s *Store) Delivery(ctx context.Context, key string) (d Delivery, found bool, err error) {
+	defer s.inWords(&err)
 	return readDelivery(ctx, s.on, key)
 }
 
@@ -98,13 +108,15 @@ func (t *Tx) Deliveries(id release.ID) ([]Delivery, error) {
 
 func scanDelivery(row scanner) (d Delivery, err error) {
 	var id, opening, told, ref string
-	if err := row.Scan(&d.Key, &id, &d.Sink, &d.Sequence, &opening, &told, &d.ToldSequence, &ref); err != nil {
+	var snoozed sql.NullInt64
+	if err := row.Scan(&d.Key, &id, &d.Sink, &d.Sequence, &opening, &told, &d.ToldSequence, &ref, &snoozed); err != nil {
 		return Delivery{}, err
 	}
+	d.SnoozedUntil = fromNull(snoozed)
 	d.Release, d.Told = release.ID(id), release.MessageState(told)
 	if opening != "" {
 		d.Opening = new(release.Message)
-		if err := json.Unmarshal([]byte(opening), d.Opening); err != nil {
+		if err := decode([]byte(opening), d.Opening); err != nil {
 			return Delivery{}, fmt.Errorf("decode the message of %s: %w", d.Key, err)
 		}
 	}
@@ -114,54 +126,4 @@ func scanDelivery(row scanner) (d Delivery, err error) {
 		}
 	}
 	return d, nil
-}
-
-// Aftermath is what became of a release after its verdict.
-type Aftermath struct {
-	Release release.ID
-	// Restored is what came of watching the version that was put back: done,
-	// failed or void, "" while that is not known.
-	Restored       release.ActionState
-	RestoredDetail string
-	RestoredAt     *time.Time
-	// Closed says why the release is over: a newer one took over, the workload is
-	// gone. "" while it is not.
-	Closed string
-}
-
-// Aftermath answers with what became of a release; empty where nothing did.
-func (t *Tx) Aftermath(id release.ID) (Aftermath, error) { return readAftermath(t.ctx, t.on, id) }
-
-// Aftermath is Tx.Aftermath outside of a transaction.
-func (s *Store) Aftermath(ctx context.Context, id release.ID) (Aftermath, error) {
-	return readAftermath(ctx, s.on, id)
-}
-
-func readAftermath(ctx context.Context, q querier, id release.ID) (Aftermath, error) {
-	a := Aftermath{Release: id}
-	var state string
-	var at sql.NullInt64
-	err := q.QueryRowContext(ctx, `SELECT restored_state, restored_detail, restored_at, closed FROM aftermaths WHERE release_id = ?`, string(id)).
-		Scan(&state, &a.RestoredDetail, &at, &a.Closed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return a, nil
-	}
-	if err != nil {
-		return a, fmt.Errorf("read what became of release %s: %w", id, err)
-	}
-	a.Restored, a.RestoredAt = release.ActionState(state), fromNull(at)
-	return a, nil
-}
-
-// SaveAftermath writes what became of a release.
-func (t *Tx) SaveAftermath(a Aftermath) error {
-	_, err := t.on.ExecContext(t.ctx, `
-		INSERT INTO aftermaths (release_id, restored_state, restored_detail, restored_at, closed) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (release_id) DO UPDATE SET restored_state = excluded.restored_state, restored_detail = excluded.restored_detail,
-			restored_at = excluded.restored_at, closed = excluded.closed`,
-		string(a.Release), string(a.Restored), a.RestoredDetail, nullMillis(a.RestoredAt), a.Closed)
-	if err != nil {
-		return fmt.Errorf("save what became of release %s: %w", a.Release, err)
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +43,10 @@ func filled(t *testing.T) *store.Store {
 				return err
 			}
 			if _, err := tx.InsertAlert(store.Alert{Release: r.ID, State: store.AlertFiring, Alert: release.Alert{StartsAt: at}}); err != nil {
+				return err
+			}
+			g := store.Group{ID: "group-" + string(r.ID), Cluster: "lab", Key: string(r.ID), Sink: "chat", Release: r.ID, OpenedAt: at}
+			if err := errors.Join(tx.SaveGroup(g), tx.Join(g, r.ID, &release.Message{Headline: "worse"}, at)); err != nil {
 				return err
 			}
 			return tx.Audit(release.AuditRow{At: at, Actor: "watchtower", Release: r.ID, What: "verdict", Outcome: "regressed, final", Why: "worse"})
@@ -109,7 +114,7 @@ func content(t *testing.T, text string) []string {
 func TestWhatIsExportedIsImportedWithoutLoss(t *testing.T) {
 	source := filled(t)
 	first, counts := exported(t, source)
-	want := map[string]int{"releases": 3, "verdicts": 3, "evidence": 3, "curves": 3, "actions": 3, "alerts": 3, "audit": 3, "audit_heads": 1, "aftermaths": 0, "breakers": 0, "deliveries": 0, "grants": 0, "incidents": 0, "regressions": 0, "river_job": 4}
+	want := map[string]int{"releases": 3, "verdicts": 3, "evidence": 3, "curves": 3, "actions": 3, "alerts": 3, "audit": 3, "audit_heads": 1, "aftermaths": 0, "breakers": 0, "deliveries": 0, "grants": 0, "incidents": 0, "message_groups": 3, "message_members": 3, "paces": 0, "regressions": 0, "river_job": 4}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Fatalf("exported (-want +got):\n%s", diff)
 	}

@@ -37,6 +37,29 @@ func worded(where string, err error) error {
 	return askError(where, err)
 }
 
+// InWords says in words when the database is why something else that uses it
+// failed, such as River: CodeUnavailable then, the error as it is otherwise.
+func (s *Store) InWords(err error) error {
+	s.inWords(&err)
+	return err
+}
+
+// inWords is worded for what is read. Whatever keeps the database from answering,
+// whoever asked is not at fault: the code is CodeUnavailable.
+func (s *Store) inWords(err *error) {
+	if *err == nil {
+		return
+	}
+	// A caller's own words stay.
+	var known *release.Error
+	if errors.As(*err, &known) {
+		return
+	}
+	if code, why := explain(*err); code != release.CodeInternal {
+		*err = release.E(release.CodeUnavailable, fmt.Sprintf("the database %s: %s", s.where, why), *err)
+	}
+}
+
 func explain(err error) (release.Code, string) {
 	switch {
 	case errors.Is(err, errLocked):
@@ -49,15 +72,22 @@ func explain(err error) (release.Code, string) {
 		return release.CodeInvalid, "write its URL as postgres://user@host:5432/database"
 	case errors.Is(err, errPasswordFile):
 		return release.CodeInvalid, "check store.password_file"
+	case errors.Is(err, errReadOnly):
+		return release.CodeUnavailable, "it is read-only; is this a standby? Add target_session_attrs=read-write to the URL"
 	case isPostgres(err):
 		return explainPostgres(err)
 	case errors.Is(err, fs.ErrNotExist):
 		return release.CodeInvalid, "its directory does not exist"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return release.CodeUnavailable, "the disk is full; make room on it, and what waits is done"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return release.CodeUnavailable, "it cannot be written; check the owner and mode of the file and its directory"
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
+		if lost(err) {
+			return release.CodeUnavailable, "the connection to it was lost"
+		}
 		return release.CodeInternal, "something unforeseen"
 	}
 	switch e.Code() & 0xff { // the primary code without its extension
@@ -70,9 +100,9 @@ func explain(err error) (release.Code, string) {
 	case lib.SQLITE_READONLY, lib.SQLITE_PERM:
 		return release.CodeUnavailable, "it is read-only; check the owner and mode of the file and its directory"
 	case lib.SQLITE_CANTOPEN:
-		return release.CodeInvalid, "it cannot be opened; is it a directory?"
+		return release.CodeInvalid, "it cannot be opened; is it a directory? If not, check the owner and mode of the file and its directory"
 	case lib.SQLITE_FULL:
-		return release.CodeUnavailable, "the disk is full"
+		return release.CodeUnavailable, "the disk is full; make room on it, and what waits is done"
 	case lib.SQLITE_IOERR:
 		return release.CodeUnavailable, "the disk does not answer as it should"
 	}

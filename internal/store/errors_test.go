@@ -60,6 +60,9 @@ func TestAFaultOfTheDatabaseIsSaidInWords(t *testing.T) {
 		{"a directory without permission", func(*testing.T) error {
 			return &os.PathError{Op: "open", Path: "w.db.lock", Err: syscall.EACCES}
 		}, release.CodeUnavailable, "cannot be written"},
+		{"no room for the lock", func(*testing.T) error {
+			return &os.PathError{Op: "open", Path: "w.db.lock", Err: syscall.ENOSPC}
+		}, release.CodeUnavailable, "the disk is full"},
 		{"a read-only file system", func(*testing.T) error {
 			return &os.PathError{Op: "open", Path: "w.db.lock", Err: syscall.EROFS}
 		}, release.CodeUnavailable, "cannot be written"},

@@ -20,14 +20,20 @@ type Incident struct {
 	OpenedAt time.Time
 	PostedAt *time.Time // when Alertmanager first took it
 	EndedAt  *time.Time
+	// Acknowledged is what a person did to it last elsewhere; nil: nothing.
+	Acknowledged *release.Acknowledgement
 }
 
 // SaveIncident inserts an incident or writes it anew.
 func (t *Tx) SaveIncident(i Incident) error {
+	ack := columnsOfAck(i.Acknowledged)
 	_, err := t.on.ExecContext(t.ctx, `
-		INSERT INTO incidents (id, cluster, release_id, why, state, opened_at, posted_at, ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET state = excluded.state, posted_at = excluded.posted_at, ended_at = excluded.ended_at, why = excluded.why`,
-		i.ID, i.Cluster, string(i.Release), i.Why, string(i.State), millis(i.OpenedAt), nullMillis(i.PostedAt), nullMillis(i.EndedAt))
+		INSERT INTO incidents (id, cluster, release_id, why, state, opened_at, posted_at, ended_at, ack_what, ack_who, ack_where, ack_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, posted_at = excluded.posted_at, ended_at = excluded.ended_at, why = excluded.why,
+			ack_what = excluded.ack_what, ack_who = excluded.ack_who, ack_where = excluded.ack_where, ack_at = excluded.ack_at`,
+		i.ID, i.Cluster, string(i.Release), i.Why, string(i.State), millis(i.OpenedAt), nullMillis(i.PostedAt), nullMillis(i.EndedAt),
+		ack.what, ack.who, ack.where, ack.at)
 	if err != nil {
 		return fmt.Errorf("save incident %s: %w", i.ID, err)
 	}
@@ -46,6 +52,7 @@ func (t *Tx) Incident(id string) (i Incident, found bool, err error) {
 
 // Incident is Tx.Incident outside of a transaction.
 func (s *Store) Incident(ctx context.Context, id string) (i Incident, found bool, err error) {
+	defer s.inWords(&err)
 	return firstIncident(ctx, s.on, `WHERE id = ?`, id)
 }
 
@@ -58,13 +65,14 @@ func firstIncident(ctx context.Context, q querier, where string, args ...any) (i
 }
 
 // FiringIncidents answers with those whose alert has not been resolved yet.
-func (s *Store) FiringIncidents(ctx context.Context) ([]Incident, error) {
+func (s *Store) FiringIncidents(ctx context.Context) (_ []Incident, err error) {
+	defer s.inWords(&err)
 	return readIncidents(ctx, s.on, `WHERE state IN ('firing', 'resolving') AND (? = '' OR cluster = ?) ORDER BY opened_at, id`,
 		s.options.cluster, s.options.cluster)
 }
 
 func readIncidents(ctx context.Context, q querier, where string, args ...any) ([]Incident, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, cluster, release_id, why, state, opened_at, posted_at, ended_at FROM incidents `+where, args...)
+	rows, err := q.QueryContext(ctx, `SELECT id, cluster, release_id, why, state, opened_at, posted_at, ended_at, ack_what, ack_who, ack_where, ack_at FROM incidents `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list incidents: %w", err)
 	}
@@ -75,11 +83,12 @@ func readIncidents(ctx context.Context, q querier, where string, args ...any) ([
 		var id, state string
 		var opened int64
 		var posted, ended sql.NullInt64
-		if err := rows.Scan(&i.ID, &i.Cluster, &id, &i.Why, &state, &opened, &posted, &ended); err != nil {
+		var ack ackColumns
+		if err := rows.Scan(&i.ID, &i.Cluster, &id, &i.Why, &state, &opened, &posted, &ended, &ack.what, &ack.who, &ack.where, &ack.at); err != nil {
 			return nil, fmt.Errorf("list incidents: %w", err)
 		}
 		i.Release, i.State, i.OpenedAt = release.ID(id), AlertState(state), fromMillis(opened)
-		i.PostedAt, i.EndedAt = fromNull(posted), fromNull(ended)
+		i.PostedAt, i.EndedAt, i.Acknowledged = fromNull(posted), fromNull(ended), ack.acknowledgement()
 		out = append(out, i)
 	}
 	if err := rows.Err(); err != nil {
@@ -97,8 +106,9 @@ type Member struct {
 
 // Members answers with the releases of an incident, the first to regress first,
 // evidence without its curves.
-func (s *Store) Members(ctx context.Context, incident string) ([]Member, error) {
-	records, err := s.records(ctx, selectRecords+`JOIN regressions g ON g.release_id = r.id WHERE g.incident = ? ORDER BY g.at, r.id`, incident)
+func (s *Store) Members(ctx context.Context, incident string) (_ []Member, err error) {
+	defer s.inWords(&err)
+	records, err := s.records(ctx, selectCounted+`JOIN regressions g ON g.release_id = r.id WHERE g.incident = ? ORDER BY g.at, r.id`, incident)
 	if err != nil {
 		return nil, err
 	}
@@ -122,37 +132,12 @@ func (s *Store) Members(ctx context.Context, incident string) ([]Member, error) 
 	return out, nil
 }
 
-func (s *Store) aftermaths(ctx context.Context, incident string) (map[release.ID]Aftermath, error) {
-	rows, err := s.on.QueryContext(ctx, `
-		SELECT a.release_id, restored_state, restored_detail, restored_at, closed
-		FROM aftermaths a JOIN regressions g ON g.release_id = a.release_id WHERE g.incident = ?`, incident)
-	if err != nil {
-		return nil, fmt.Errorf("read what became of incident %s: %w", incident, err)
-	}
-	defer rows.Close()
-	out := make(map[release.ID]Aftermath)
-	for rows.Next() {
-		var a Aftermath
-		var id, state string
-		var at sql.NullInt64
-		if err := rows.Scan(&id, &state, &a.RestoredDetail, &at, &a.Closed); err != nil {
-			return nil, fmt.Errorf("read what became of incident %s: %w", incident, err)
-		}
-		a.Release, a.Restored, a.RestoredAt = release.ID(id), release.ActionState(state), fromNull(at)
-		out[a.Release] = a
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read what became of incident %s: %w", incident, err)
-	}
-	return out, nil
-}
-
 // Unsettled counts the releases of an incident that neither came back nor are
 // over.
 func (t *Tx) Unsettled(incident string) (n int, err error) {
 	err = t.on.QueryRowContext(t.ctx, `
 		SELECT count(*) FROM regressions g LEFT JOIN aftermaths a ON a.release_id = g.release_id
-		WHERE g.incident = ? AND coalesce(a.closed, '') = '' AND coalesce(a.restored_state, '') <> 'done'`, incident).Scan(&n)
+		WHERE g.incident = ? AND coalesce(a.closed, '') = '' AND coalesce(a.restored_state, '') <> 'done' AND a.wrong_at IS NULL`, incident).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count what is left of incident %s: %w", incident, err)
 	}

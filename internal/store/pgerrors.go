@@ -1,7 +1,9 @@
 package store
 
 import (
+	"crypto/x509"
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -18,19 +20,21 @@ func isPostgres(err error) bool {
 func explainPostgres(err error) (release.Code, string) {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {
-		return release.CodeUnavailable, "it does not answer; is it running, and do host, port and TLS settings fit?"
+		return explainDial(err)
 	}
 	switch server.Code {
-	case "28P01", "28000":
-		return release.CodeInvalid, "it does not let this user in; check the user, the password file and pg_hba.conf"
+	case "28P01":
+		return release.CodeInvalid, "it does not take this user or this password; check store.password_file and the user in store.url, or both in store.url_file"
+	case "28000":
+		return release.CodeInvalid, "it does not let this user in; check the user and sslmode in store.url or store.url_file, the server's roles (CREATE ROLE … LOGIN) and its pg_hba.conf"
 	case "3D000":
-		return release.CodeInvalid, "there is no such database; make it with createdb"
+		return release.CodeInvalid, "there is no such database; make it with createdb, or mend its name in store.url or store.url_file"
 	case "42501":
 		return release.CodeInvalid, "this user may not do that; make it the owner of the database, or grant it CREATE on the schema"
 	case "53300":
 		return release.CodeUnavailable, "it has no connection to spare; raise its max_connections, or lower store.max_connections"
 	case "53100":
-		return release.CodeUnavailable, "its disk is full"
+		return release.CodeUnavailable, "its disk is full; make room there, and what waits is done"
 	case "53200":
 		return release.CodeUnavailable, "it is out of memory"
 	case "25006":
@@ -49,4 +53,21 @@ func explainPostgres(err error) (release.Code, string) {
 		return release.CodeUnavailable, "its disk does not answer as it should"
 	}
 	return release.CodeInternal, "something unforeseen"
+}
+
+// explainDial says why there is no connection, where it was not the server that
+// said so.
+func explainDial(err error) (release.Code, string) {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var certificate x509.CertificateInvalidError
+	switch {
+	case errors.Is(err, pgconn.ErrReadOnlyConnection):
+		return release.CodeUnavailable, "none of its hosts takes writes; is one of those in store.url the primary?"
+	case strings.Contains(err.Error(), "server refused TLS connection"): // it has no type
+		return release.CodeInvalid, "it offers no TLS; switch it on there (ssl = on), or say sslmode=disable in store.url or store.url_file where nobody is on the way"
+	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &certificate):
+		return release.CodeInvalid, "its certificate is not one to trust; check sslrootcert and the host in store.url or store.url_file"
+	}
+	return release.CodeUnavailable, "it does not answer; is it running, and do host, port and TLS settings in store.url fit?"
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 const (
 	defaultMaxConnections = 10
 	dialTimeout           = 5 * time.Second
+	pingPatience          = 2 * time.Second
 )
 
 // errBadURL: PostgreSQL's URL cannot be read. Why is not said, because the URL
@@ -24,15 +26,20 @@ const (
 var errBadURL = errors.New("the URL cannot be read")
 
 func (s *Store) openPostgres(ctx context.Context, url string) error {
+	cfg, err := s.postgresConfig(url)
+	if err != nil {
+		return err
+	}
+	return s.usePostgres(ctx, cfg)
+}
+
+func (s *Store) postgresConfig(url string) (*pgx.ConnConfig, error) {
 	s.where = "PostgreSQL"
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return errBadURL
+		return nil, errBadURL
 	}
-	s.where = "PostgreSQL " + cfg.Database + " at " + cfg.Host
-	if !strings.HasPrefix(cfg.Host, "/") {
-		s.where = "PostgreSQL " + cfg.Database + " at " + net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
-	}
+	s.where = "PostgreSQL " + cfg.Database + " at " + strings.Join(hosts(cfg), " or ")
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = dialTimeout
 	}
@@ -49,7 +56,11 @@ func (s *Store) openPostgres(ctx context.Context, url string) error {
 			cfg.RuntimeParams[name] = value
 		}
 	}
-	s.db = stdlib.OpenDB(*cfg, stdlib.OptionBeforeConnect(s.withPassword))
+	return cfg, nil
+}
+
+func (s *Store) usePostgres(ctx context.Context, cfg *pgx.ConnConfig) error {
+	s.db = stdlib.OpenDB(*cfg, stdlib.OptionBeforeConnect(s.withPassword), stdlib.OptionShouldPing(silent))
 	s.db.SetMaxOpenConns(s.options.maxConnections)
 	s.db.SetMaxIdleConns(s.options.maxConnections)
 	s.db.SetConnMaxIdleTime(5 * time.Minute)
@@ -59,6 +70,37 @@ func (s *Store) openPostgres(ctx context.Context, url string) error {
 		return err
 	}
 	return nil
+}
+
+// silent looks whether the server of a connection that was idle is still there. One
+// whose machine died, or fell off the network, says nothing at all: it is not
+// waited for as long as whoever asks has time. Such a connection is closed by the
+// look, and found so by the one that true asks for.
+func silent(ctx context.Context, p stdlib.ShouldPingParams) bool {
+	if p.IdleDuration < time.Second {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	return p.Conn.PgConn().Ping(ctx) != nil
+}
+
+// hosts are those of a URL, in its order.
+func hosts(cfg *pgx.ConnConfig) []string {
+	all := []string{host(cfg.Host, cfg.Port)}
+	for _, f := range cfg.Fallbacks { // with and without TLS, a host is there twice
+		if h := host(f.Host, f.Port); !slices.Contains(all, h) {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func host(name string, port uint16) string {
+	if strings.HasPrefix(name, "/") {
+		return name // a socket
+	}
+	return net.JoinHostPort(name, strconv.Itoa(int(port)))
 }
 
 // withPassword reads the password for each connection, so that it may change.

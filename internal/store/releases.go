@@ -52,12 +52,23 @@ func (t *Tx) SaveRelease(r release.Release, p release.Policy) error {
 	return nil
 }
 
-const selectRecords = `
-	SELECT r.release_json, r.policy_json, coalesce(v.verdict_json, ''), r.final, e.body
-	FROM releases r LEFT JOIN verdicts v ON v.release_id = r.id LEFT JOIN evidence e ON e.release_id = r.id `
+// What is read of records: lists would spend most of their time on evidence that they
+// do not show.
+var (
+	selectListed  = selectRecords(`''`, `NULL`)
+	selectBare    = selectRecords(`r.policy_json`, `NULL`)
+	selectCounted = selectRecords(`r.policy_json`, `(SELECT e.body FROM evidence e WHERE e.release_id = r.id)`)
+)
+
+func selectRecords(policy, evidence string) string {
+	return `
+	SELECT r.release_json, ` + policy + `, coalesce(v.verdict_json, ''), r.final, ` + evidence + `, w.wrong_at, coalesce(w.wrong_by, ''), coalesce(w.wrong_why, '')
+	FROM releases r LEFT JOIN verdicts v ON v.release_id = r.id LEFT JOIN aftermaths w ON w.release_id = r.id `
+}
 
 // Release answers with the whole record, curves included, or CodeNotFound.
-func (s *Store) Release(ctx context.Context, id release.ID) (Record, error) {
+func (s *Store) Release(ctx context.Context, id release.ID) (_ Record, err error) {
+	defer s.inWords(&err)
 	return readRelease(ctx, s.on, id)
 }
 
@@ -65,7 +76,7 @@ func (s *Store) Release(ctx context.Context, id release.ID) (Record, error) {
 func (t *Tx) Release(id release.ID) (Record, error) { return readRelease(t.ctx, t.on, id) }
 
 func readRelease(ctx context.Context, q querier, id release.ID) (Record, error) {
-	rec, err := scanRecord(q.QueryRowContext(ctx, selectRecords+`WHERE r.id = ?`, string(id)))
+	rec, err := scanRecord(q.QueryRowContext(ctx, selectBare+`WHERE r.id = ?`, string(id)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Record{}, release.E(release.CodeNotFound, "release "+string(id)+" is not known", nil)
 	}
@@ -76,8 +87,9 @@ func readRelease(ctx context.Context, q querier, id release.ID) (Record, error) 
 	return rec, err
 }
 
-// Releases answers newest first, evidence without its curves and queries.
-func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
+// Releases answers newest first, without evidence and policies: Release has them.
+func (s *Store) Releases(ctx context.Context, f Filter) (_ []Record, err error) {
+	defer s.inWords(&err)
 	var where []string
 	var args []any
 	cond := func(c string, arg any) { where, args = append(where, c), append(args, arg) }
@@ -103,7 +115,7 @@ func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
 	if limit <= 0 {
 		limit = 100
 	}
-	query := selectRecords
+	query := selectListed
 	if len(where) > 0 {
 		query += "WHERE " + strings.Join(where, " AND ")
 	}
@@ -112,8 +124,9 @@ func (s *Store) Releases(ctx context.Context, f Filter) ([]Record, error) {
 
 // Live answers with the releases of a cluster whose verdict is not final,
 // oldest first, evidence without its curves and queries.
-func (s *Store) Live(ctx context.Context, cluster string) ([]Record, error) {
-	return s.records(ctx, selectRecords+`
+func (s *Store) Live(ctx context.Context, cluster string) (_ []Record, err error) {
+	defer s.inWords(&err)
+	return s.records(ctx, selectCounted+`
 		WHERE r.cluster = ? AND r.final = 0 ORDER BY r.seen_at, r.id`, cluster)
 }
 
@@ -138,10 +151,13 @@ func (s *Store) records(ctx context.Context, query string, args ...any) ([]Recor
 }
 
 // Judged answers with the last verdict of every release of a workload, by the
-// UID of its ReplicaSet.
-func (s *Store) Judged(ctx context.Context, cluster, workloadUID string) (map[string]release.VerdictKind, error) {
+// UID of its ReplicaSet. One that a person said is wrong stands no more: it is
+// pending.
+func (s *Store) Judged(ctx context.Context, cluster, workloadUID string) (_ map[string]release.VerdictKind, err error) {
+	defer s.inWords(&err)
 	rows, err := s.on.QueryContext(ctx, `
-		SELECT r.replicaset_uid, v.kind FROM releases r JOIN verdicts v ON v.release_id = r.id
+		SELECT r.replicaset_uid, CASE WHEN a.wrong_at IS NULL THEN v.kind ELSE 'pending' END
+		FROM releases r JOIN verdicts v ON v.release_id = r.id LEFT JOIN aftermaths a ON a.release_id = r.id
 		WHERE r.cluster = ? AND r.workload_uid = ?`, cluster, workloadUID)
 	if err != nil {
 		return nil, fmt.Errorf("list the verdicts of workload %s: %w", workloadUID, err)
@@ -168,14 +184,17 @@ func scanRecord(row scanner) (Record, error) {
 	var rel, pol, verdict string
 	var final bool
 	var evidence []byte
-	if err := row.Scan(&rel, &pol, &verdict, &final, &evidence); err != nil {
+	var wrong markColumns
+	if err := row.Scan(&rel, &pol, &verdict, &final, &evidence, &wrong.at, &wrong.by, &wrong.why); err != nil {
 		return Record{}, err
 	}
 	if err := decode([]byte(rel), &rec.Release); err != nil {
 		return Record{}, fmt.Errorf("decode a release: %w", err)
 	}
-	if err := decode([]byte(pol), &rec.Policy); err != nil {
-		return Record{}, fmt.Errorf("decode the policy of release %s: %w", rec.Release.ID, err)
+	if pol != "" {
+		if err := decode([]byte(pol), &rec.Policy); err != nil {
+			return Record{}, fmt.Errorf("decode the policy of release %s: %w", rec.Release.ID, err)
+		}
 	}
 	rec.Live = !final
 	rec.Verdict = release.Verdict{Release: rec.Release.ID, Kind: release.Pending}
@@ -184,6 +203,7 @@ func scanRecord(row scanner) (Record, error) {
 			return Record{}, fmt.Errorf("decode the verdict of release %s: %w", rec.Release.ID, err)
 		}
 	}
+	rec.Verdict.Wrong = wrong.mark()
 	if evidence != nil {
 		var err error
 		if rec.Verdict.Evidence, err = decodeEvidence(evidence, nil, nil); err != nil {

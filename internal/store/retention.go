@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,12 +150,17 @@ func (t *Tx) removeReleases(before time.Time) (int, error) {
 	}
 	rows.Close() // the next statement needs the connection
 	marks := "(?" + strings.Repeat(", ?", len(ids)-1) + ")"
+	// A group goes with the release whose action tells of it.
+	if _, err := t.on.ExecContext(t.ctx, `DELETE FROM message_members WHERE release_id IN `+marks+`
+		OR group_id IN (SELECT id FROM message_groups WHERE release_id IN `+marks+`)`, slices.Concat(ids, ids)...); err != nil {
+		return 0, err
+	}
 	for _, table := range []string{"deliveries", "grants"} {
 		if _, err := t.on.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE action_key IN (SELECT action_key FROM actions WHERE release_id IN `+marks+`)`, ids...); err != nil {
 			return 0, err
 		}
 	}
-	for _, table := range []string{"curves", "evidence", "verdicts", "actions", "alerts", "aftermaths", "regressions", "incidents"} {
+	for _, table := range []string{"curves", "evidence", "verdicts", "actions", "alerts", "aftermaths", "regressions", "incidents", "message_groups"} {
 		if _, err := t.on.ExecContext(t.ctx, `DELETE FROM `+table+` WHERE release_id IN `+marks, ids...); err != nil {
 			return 0, err
 		}

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"os"
 
-	_ "modernc.org/sqlite" // the driver, by the name "sqlite"
+	"modernc.org/sqlite"
 )
 
 func (s *Store) openSQLite(_ context.Context, path string) error {
@@ -22,11 +22,12 @@ func (s *Store) openSQLite(_ context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	db, err := sql.Open("sqlite", dataSource(path, nil))
+	connector, err := sqlite.NewConnector(dataSource(path, nil))
 	if err != nil {
 		lock.release()
 		return err
 	}
+	db := sql.OpenDB(preparing{connector})
 	// One connection: SQLite has one writer, and with a pool a read could
 	// otherwise fail as busy while River writes.
 	db.SetMaxOpenConns(1)

@@ -31,6 +31,8 @@ type Store struct {
 	options options
 	// contested: the right to act was taken from a process that may still live.
 	contested atomic.Bool
+	trouble   atomic.Pointer[trouble] // nil: the last write was taken
+	failed    atomic.Int64            // writes
 }
 
 type options struct {
@@ -139,7 +141,9 @@ func (t *Tx) SQL() *sql.Tx { return t.tx }
 // cluster run one after the other, whichever replica they are of. When the
 // database is lost before the commit, f may run again.
 func (s *Store) Write(ctx context.Context, f func(tx *Tx) error) error {
-	return s.again(ctx, func() (retry bool, err error) { return s.write(ctx, f) })
+	err := s.again(ctx, func() (retry bool, err error) { return s.write(ctx, f) })
+	s.wrote(err)
+	return err
 }
 
 func (s *Store) write(ctx context.Context, f func(tx *Tx) error) (retry bool, err error) {

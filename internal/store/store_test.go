@@ -19,7 +19,11 @@ import (
 	"github.com/watchtower-verify/watchtower/internal/store/storetest/postgres"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(postgres.Main{M: m}) }
+func TestMain(m *testing.M) {
+	store.RunVictim()
+	runHelper()
+	goleak.VerifyTestMain(postgres.Main{M: m})
+}
 
 var quiet = slog.New(slog.DiscardHandler)
 

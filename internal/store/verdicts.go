@@ -30,7 +30,7 @@ func (t *Tx) Standing(id release.ID) (kind release.VerdictKind, final bool, err 
 // of what was there. Curves are kept to MaxCurvePoints.
 func (t *Tx) SaveVerdict(v release.Verdict) error {
 	head := v
-	head.Evidence = nil
+	head.Evidence, head.Wrong = nil, nil
 	head.EValue, head.Threshold = finite(v.EValue), finite(v.Threshold)
 	body, err := json.Marshal(head)
 	if err != nil {

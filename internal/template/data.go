@@ -19,27 +19,24 @@ type Data struct {
 
 // DataOf are the data of a message for a receiver. Every text in them goes
 // through escape, if there is one, so that a name is a name in the receiver's
-// markup.
+// markup. The alerts of a message of several are theirs.
 func DataOf(m release.Message, receiver, externalURL string, escape func(string) string) Data {
 	m.Own = release.OwnText{}
-	alert := message.Alert(m)
-	maps.Copy(alert.Labels, m.Labels)
-	status := "resolved"
-	if m.State.Open() {
-		status = "firing"
+	whole := alertOf(m)
+	alerts, common := am.Alerts{whole}, am.KV{"release": string(m.Release)}
+	if len(m.Members) > 1 {
+		alerts, common = nil, maps.Clone(whole.Labels)
 	}
-	one := am.Alert{
-		Status: status, Labels: alert.Labels, Annotations: alert.Annotations, StartsAt: alert.StartsAt,
-		GeneratorURL: alert.GeneratorURL, Fingerprint: m.Key,
-	}
-	if m.EndedAt != nil {
-		one.EndsAt = *m.EndedAt
+	for _, one := range m.Members {
+		if len(m.Members) > 1 && one.Message != nil {
+			alerts = append(alerts, alertOf(*one.Message))
+		}
 	}
 	d := Data{
 		Data: &am.Data{
-			Receiver: receiver, Status: status, Alerts: am.Alerts{one}, NotificationReason: string(m.State),
-			GroupLabels: am.KV{"release": string(m.Release)}, CommonLabels: maps.Clone(one.Labels),
-			CommonAnnotations: maps.Clone(one.Annotations), RouteLabels: am.KV{}, ExternalURL: externalURL,
+			Receiver: receiver, Status: whole.Status, Alerts: alerts, NotificationReason: string(m.State),
+			GroupLabels: common, CommonLabels: maps.Clone(whole.Labels),
+			CommonAnnotations: maps.Clone(whole.Annotations), RouteLabels: am.KV{}, ExternalURL: externalURL,
 		},
 		Message: m,
 	}
@@ -47,6 +44,22 @@ func DataOf(m release.Message, receiver, externalURL string, escape func(string)
 		return escaped(reflect.ValueOf(d), escape).Interface().(Data)
 	}
 	return d
+}
+
+func alertOf(m release.Message) am.Alert {
+	alert := message.Alert(m)
+	maps.Copy(alert.Labels, m.Labels)
+	out := am.Alert{
+		Status: "resolved", Labels: am.KV(alert.Labels), Annotations: am.KV(alert.Annotations), StartsAt: alert.StartsAt,
+		GeneratorURL: alert.GeneratorURL, Fingerprint: m.Key,
+	}
+	if m.State.Open() {
+		out.Status = "firing"
+	}
+	if m.EndedAt != nil {
+		out.EndsAt = *m.EndedAt
+	}
+	return out
 }
 
 // escaped is a copy of v in which every text went through escape.

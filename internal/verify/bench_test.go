@@ -161,6 +161,11 @@ func replayUnder(ctx context.Context, w *world, p release.Policy) release.Verdic
 
 // replayBeside is the same with other workloads in the namespace, by name.
 func replayBeside(ctx context.Context, w *world, p release.Policy, peers map[string]*world) release.Verdict {
+	return replayWith(ctx, w, p, peers, func(*simSource) {})
+}
+
+// replayWith is the same of a source that was set up.
+func replayWith(ctx context.Context, w *world, p release.Policy, peers map[string]*world, setUp func(*simSource)) release.Verdict {
 	src, m, cluster := newSimSource(simTick), newMemory(), newSimCluster()
 	for name, peer := range peers {
 		src.worlds[release.ID("peer:shop/"+name)] = peer
@@ -177,6 +182,7 @@ func replayBeside(ctx context.Context, w *world, p release.Policy, peers map[str
 		StartedAt: replayStart, SeenAt: replayStart, HistoryUntil: replayStart,
 	}
 	src.worlds["r"] = w
+	setUp(src)
 	v.track(r, p, release.Verdict{})
 	for now := replayStart; len(v.live) > 0; now = now.Add(simTick) {
 		v.Tick(ctx, now)

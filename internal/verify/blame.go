@@ -63,7 +63,7 @@ func (t *verification) armsE() float64 {
 
 // suspect notes since when a release is suspected.
 func (t *verification) suspect(v release.Verdict, at time.Time) {
-	if t.suspectedAt.IsZero() && (t.armsE() >= suspectE || v.Kind == release.Regressed && stateConvicts(v)) {
+	if t.suspectedAt.IsZero() && (t.armsE() >= suspectE || v.Kind == release.Regressed && v.State) {
 		t.suspectedAt = at
 	}
 	if t.troubledAt.IsZero() && (max(t.assessment.E, t.assessment.Suspected) >= suspectE || !t.suspectedAt.IsZero()) {
@@ -92,10 +92,6 @@ func (t *verification) wasSound() bool {
 		}
 	}
 	return found
-}
-
-func stateConvicts(v release.Verdict) bool {
-	return len(v.Evidence) > 0 && v.Evidence[0].EValue == nil && v.Evidence[0].Baseline == release.BaselineNone
 }
 
 // asSuspect is what others need to know of a release.

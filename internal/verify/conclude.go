@@ -32,27 +32,25 @@ func conclude(t *verification, now time.Time) release.Verdict {
 		v.Evidence = append(states, v.Evidence...)
 		v.Findings = append(v.Findings, findings...)
 		if len(states) > 0 {
+			v.State = true
 			return decide(v, t, release.Regressed, now, true, states[0].Reason)
 		}
 	}
+	excuse := t.excuse()
 	if v.AffectedBy = t.affectedBy; !t.suffers() {
 		v.AffectedBy = ""
-	} else if v.AffectedBy == "" && (t.outside() || t.peers.excuse()) {
+	} else if v.AffectedBy == "" && (t.outside() || excuse != "") {
 		v.AffectedBy = release.Unreleased
 	}
 	over := t.over(now)
 	broken, why := t.sourceBroken(now)
 	switch {
-	case a.Regressed && (t.affectedBy != "" || t.mayBeOthers() && t.peers.excuse()):
+	case excuse != "" && (a.Regressed || t.doubtful()):
 		// It is watched to its end: what stays when the other is mended is its own.
-		why := t.peers.say()
-		if t.affectedBy != "" {
-			why = "it does worse than before, as " + t.affectedBy + ", which rolled out just before that, does; its own pods did well until then, or its stable pods do no better"
-		}
 		if over {
-			return decide(v, t, release.InsufficientData, now, true, why)
+			return decide(v, t, release.InsufficientData, now, true, excuse)
 		}
-		return decide(v, t, release.Pending, now, false, why)
+		return decide(v, t, release.Pending, now, false, excuse)
 	case a.Regressed && t.waitFor != "" && !over:
 		return decide(v, t, release.Pending, now, false, "it does worse than before; whether "+t.waitFor+", which rolled out at the same time, is the cause is yet to be seen")
 	case a.Regressed:
@@ -60,7 +58,11 @@ func conclude(t *verification, now time.Time) release.Verdict {
 		if !t.crossedAt.IsZero() && t.last.Kind != release.Regressed && now.Sub(t.crossedAt) >= overlapPatience {
 			at = now // others were waited for
 		}
-		return decide(v, t, release.Regressed, at, true, "")
+		why := ""
+		if a.AtLast {
+			why = "found by the last look, at the end of the observation"
+		}
+		return decide(v, t, release.Regressed, at, true, why)
 	case t.observed && !t.obs.Exists:
 		return decide(v, t, openKind(t), now, true, "the Deployment was deleted")
 	case broken:
@@ -75,10 +77,28 @@ func conclude(t *verification, now time.Time) release.Verdict {
 	return decide(v, t, release.Pending, now, false, t.lacking(a))
 }
 
+// excuse says why what only the past speaks against is not, or not yet, the release's
+// fault; "" where nothing excuses it.
+func (t *verification) excuse() string {
+	switch {
+	case t.affectedBy != "":
+		return "it does worse than before, as " + t.affectedBy + ", which rolled out just before that, does; its own pods did well until then, or its stable pods do no better"
+	case !t.mayBeOthers():
+		return ""
+	case t.peers.excuse():
+		return t.peers.say()
+	case t.season.usual:
+		return t.season.say()
+	case t.doubtful():
+		return t.peers.doubt()
+	}
+	return ""
+}
+
 // suffers reports whether the past speaks against a release, or the stable arm had
 // the trouble too.
 func (t *verification) suffers() bool {
-	return t.outside() || t.assessment.Regressed || slices.ContainsFunc(t.assessment.Signals, func(s judge.SignalResult) bool { return s.EHistory >= suspectE })
+	return t.outside() || t.assessment.Regressed || t.doubtful() || slices.ContainsFunc(t.assessment.Signals, func(s judge.SignalResult) bool { return s.EHistory >= suspectE })
 }
 
 // outside reports whether the stable arm had trouble too.

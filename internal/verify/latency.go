@@ -27,9 +27,7 @@ type latency struct {
 	of        func(signal.Reading) *signal.LatencyPair // whose count it is
 	bounds    []float64
 	quantiles []quantile
-	// firstSeen is when each release pod's first requests were counted: its
-	// warm-up runs from there, the same live and in replay.
-	firstSeen map[string]time.Time
+	warming   warming
 	// routes are what each route did before the rollout, by quantile.
 	routes []*routes
 }
@@ -52,7 +50,7 @@ var latencyQuantiles = []quantile{
 // where they have no histograms, of what callers do; nil where they hold too few
 // requests.
 func newLatency(readings []signal.Reading) *latency {
-	l := &latency{seenBy: release.SeenByServer, of: podLatency, firstSeen: map[string]time.Time{}}
+	l := &latency{seenBy: release.SeenByServer, of: podLatency, warming: warming{}}
 	if !slices.ContainsFunc(readings, func(rd signal.Reading) bool { return rd.Latency != nil || rd.Errors != nil }) {
 		l.seenBy, l.of = release.SeenByCallers, callerLatency
 	}
@@ -169,12 +167,7 @@ func (l *latency) tick(pair signal.LatencyPair, warmup time.Duration, at time.Ti
 		if sum(counts) == 0 {
 			continue
 		}
-		first, known := l.firstSeen[name]
-		if !known {
-			first = at
-			l.firstSeen[name] = at
-		}
-		if at.Sub(first) < warmup {
+		if !l.warming.over(name, at, warmup) {
 			continue
 		}
 		pods[name] = counts

@@ -173,6 +173,9 @@ func TestLoop(t *testing.T) {
 				if v.Kind == release.Regressed && len(v.Evidence) == 0 {
 					t.Error("regressed without evidence")
 				}
+				if byState := v.Kind == release.Regressed && v.Evidence[0].EValue == nil; v.State != byState {
+					t.Errorf("the verdict says that a state convicts: %v, want %v", v.State, byState)
+				}
 			})
 		})
 	}

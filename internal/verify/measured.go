@@ -111,12 +111,27 @@ func (t *verification) counted(name, seenBy string, weight float64, required boo
 	for _, h := range t.history {
 		if p := of(h); p != nil {
 			m.declared.History = append(m.declared.History, p.Stable.Count)
+			m.declared.HistoryPods = append(m.declared.HistoryPods, podsHit(p.Stable))
 			for _, s := range p.Strata {
 				before.add(s.Route, s.Stable)
 			}
 		}
 	}
 	return m
+}
+
+// podsHit counts the pods of an arm, and those with bad requests.
+func podsHit(a signal.Arm) judge.Hits {
+	var h judge.Hits
+	for _, c := range a.Pods {
+		if c.Total > 0 {
+			h.Pods++
+			if c.Bad > 0 {
+				h.Bad++
+			}
+		}
+	}
+	return h
 }
 
 // tickOf is a tick of both arms, with what its routes did before the rollout.
@@ -145,6 +160,7 @@ func (t *verification) calls(only bool) measured {
 	if !only && past != nil {
 		m.declared.History = past
 	}
+	m.declared.HistoryPods = nil // callers need not tell which pod answered
 	m.tick = func(rd signal.Reading) (judge.Tick, bool) {
 		if rd.Callers == nil {
 			return judge.Tick{}, false
@@ -242,7 +258,7 @@ func (t *verification) quantity(name, seenBy string, weight, tolerance float64, 
 		declared: judge.Signal{Name: name, Weight: weight, Value: true, Worse: worse, MinEffect: tolerance},
 		signal:   name, seenBy: seenBy, unit: unit,
 	}
-	firstSeen, usual := map[string]time.Time{}, t.servedBefore()
+	pods, usual := warming{}, t.servedBefore()
 	m.tick = func(rd signal.Reading) (judge.Tick, bool) {
 		q, ok := rd.Quantities[name]
 		if !ok {
@@ -250,10 +266,7 @@ func (t *verification) quantity(name, seenBy string, weight, tolerance float64, 
 		}
 		v := &judge.ValueTick{Stable: q.Stable.Measure, Pods: map[string]release.Measure{}}
 		for pod, measure := range q.Release.Pods {
-			if _, known := firstSeen[pod]; !known {
-				firstSeen[pod] = rd.To
-			}
-			if rd.To.Sub(firstSeen[pod]) >= warmup {
+			if pods.over(pod, rd.To, warmup) {
 				v.Pods[pod] = measure
 				v.Release = v.Release.Add(measure)
 			}

@@ -151,7 +151,11 @@ func TestAPodsFirstUseOfTheProcessorDoesNotCount(t *testing.T) {
 	if k, _ := m.tick(first); k.Value.Release.Weight != 0 {
 		t.Errorf("at once: %+v", k.Value)
 	}
-	later := quantityReading(at.Add(cpuWarmup), release.SignalCPU, map[string]release.Measure{"a": {Sum: 2, Weight: 1}, "b": {Sum: 50, Weight: 1}}, release.Measure{Sum: 1, Weight: 1})
+	during := quantityReading(at.Add(cpuWarmup), release.SignalCPU, map[string]release.Measure{"a": {Sum: 40, Weight: 1}}, release.Measure{Sum: 1, Weight: 1})
+	if k, _ := m.tick(during); k.Value.Release.Weight != 0 {
+		t.Errorf("at the end of it, for the time since the measurement before: %+v", k.Value)
+	}
+	later := quantityReading(at.Add(cpuWarmup+15*time.Second), release.SignalCPU, map[string]release.Measure{"a": {Sum: 2, Weight: 1}, "b": {Sum: 50, Weight: 1}}, release.Measure{Sum: 1, Weight: 1})
 	if k, _ := m.tick(later); k.Value.Release != (release.Measure{Sum: 2, Weight: 1}) {
 		t.Errorf("later, with a young pod beside it: %+v", k.Value)
 	}

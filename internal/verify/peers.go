@@ -21,6 +21,9 @@ const (
 	// peersBefore is how long before a rollout the trouble of all may have begun: what
 	// went before that is their past.
 	peersBefore = 12 * time.Minute
+	// moreThanCalls is how many times the release's failures a peer must have that
+	// cannot have them all from calling it.
+	moreThanCalls = 1.5
 )
 
 // peers are the other workloads of a release's namespace: whether they got worse at
@@ -29,6 +32,10 @@ type peers struct {
 	asked     time.Time
 	serving   int
 	suffering []string
+	// worse is one of them in which more requests fail than in the release, so that it
+	// cannot have them all from calling it.
+	worse   string
+	doubted bool // the judge was told of them
 }
 
 // excuse reports whether half of the peers or more suffer too: then what the past
@@ -40,8 +47,14 @@ func (p *peers) excuse() bool {
 // wantsPeers reports whether it is to be asked how others do: before a release is
 // called regressed by the past alone. What they once had in common stays an excuse.
 func (t *verification) wantsPeers(now time.Time) bool {
-	return t.assessment.Regressed && t.release.Previous != nil && t.mayBeOthers() && t.affectedBy == "" &&
+	return (t.assessment.Regressed || t.doubtful()) && t.release.Previous != nil && t.mayBeOthers() && t.affectedBy == "" &&
 		!t.peers.excuse() && now.Sub(t.peers.asked) >= peersEvery
+}
+
+// doubtful reports whether the release would be called regressed, had a peer not the
+// same trouble.
+func (t *verification) doubtful() bool {
+	return t.peers.doubted && !t.assessment.Regressed && t.assessment.Suspected >= t.assessment.Threshold
 }
 
 // peerSubjects are the peers as they are to be counted up to now, and over how long.
@@ -66,38 +79,81 @@ func (t *verification) peerSubjects(names []string, now time.Time) ([]signal.Sub
 // hearPeers judges each peer as if it had been released shortly before this release
 // was, alone: what it did until then is its past.
 func (t *verification) hearPeers(ctx context.Context, subjects []signal.Subject, results map[release.ID]signal.Result, now time.Time) {
-	t.peers = peers{asked: now}
+	t.peers = peers{asked: now, doubted: t.peers.doubted, worse: t.peers.worse}
+	own := t.failures()
 	split := t.release.StartedAt.Add(-peersBefore)
 	for _, s := range subjects {
 		res, ok := results[s.ID]
 		if ctx.Err() != nil || !ok || res.Err != nil {
 			continue // who cannot be read excuses nobody
 		}
-		v := newVerification(release.Release{
-			ID: s.ID, StartedAt: split, SeenAt: split, HistoryUntil: split,
-			Workload: release.Workload{Namespace: s.Namespace, Name: s.Workload}, Previous: &release.ReplicaSet{},
-		}, t.policy, t.tick)
-		cut := slices.IndexFunc(res.Readings, func(rd signal.Reading) bool { return rd.To.After(split) })
-		if cut < 0 {
-			continue
-		}
-		v.takeHistory(signal.Result{Readings: res.Readings[:cut]}, split)
-		var served int64
-		for _, rd := range res.Readings[cut:] {
-			rd = asRelease(rd)
-			if rd.Errors != nil {
-				served += rd.Errors.Release.Total
-			}
-			v.feed(rd)
-		}
-		if served == 0 || v.judge == nil {
+		v, served := t.pretend(s, res.Readings, split)
+		if !served {
 			continue
 		}
 		t.peers.serving++
 		if v.assessment.E >= suspectE {
 			t.peers.suffering = append(t.peers.suffering, s.Workload)
+			if t.peers.worse == "" && failedBeyond(res.Readings, split, t.release.StartedAt) > moreThanCalls*own {
+				t.peers.worse = s.Workload
+			}
 		}
 	}
+	if t.peers.worse != "" && !t.peers.excuse() && !t.peers.doubted {
+		t.peers.doubted = true
+		t.judge.Doubt(t.firstTrouble(now), now)
+		if t.looked {
+			t.judge.Last(now)
+		}
+		t.assessment, t.crossedAt = t.judge.Assess(), time.Time{}
+	}
+}
+
+// pretend judges a workload as if it had been released at some time, alone: what it did
+// until then is its past. served is false where it served nobody since.
+func (t *verification) pretend(s signal.Subject, readings []signal.Reading, at time.Time) (v *verification, served bool) {
+	v = newVerification(release.Release{
+		ID: s.ID, StartedAt: at, SeenAt: at, HistoryUntil: at,
+		Workload: release.Workload{Namespace: s.Namespace, Name: s.Workload}, Previous: &release.ReplicaSet{},
+	}, t.policy, t.tick)
+	cut := slices.IndexFunc(readings, func(rd signal.Reading) bool { return rd.To.After(at) })
+	if cut < 0 {
+		return v, false
+	}
+	v.takeHistory(signal.Result{Readings: readings[:cut]}, at)
+	for _, rd := range readings[cut:] {
+		rd = asRelease(rd)
+		served = served || rd.Errors != nil && rd.Errors.Release.Total > 0
+		v.feed(rd)
+	}
+	return v, served && v.judge != nil
+}
+
+// failures is how many requests of the workload failed since the rollout began, beyond
+// what would have before it.
+func (t *verification) failures() float64 {
+	for i, s := range t.assessment.Signals {
+		if t.signals[i].signal == release.SignalErrorRatio && t.signals[i].seenBy == release.SeenByServer {
+			all := s.Release.Add(s.Stable)
+			return float64(all.Bad) - s.History.Ratio()*float64(all.Total)
+		}
+	}
+	return 0
+}
+
+// failedBeyond is the same of a peer, from its readings: those up to split are its past.
+func failedBeyond(readings []signal.Reading, split, from time.Time) float64 {
+	var before, since release.Count
+	for _, rd := range readings {
+		switch {
+		case rd.Errors == nil:
+		case !rd.To.After(split):
+			before = before.Add(rd.Errors.Stable.Count)
+		case rd.To.After(from):
+			since = since.Add(rd.Errors.Stable.Count)
+		}
+	}
+	return float64(since.Bad) - before.Ratio()*float64(since.Total)
 }
 
 // asRelease is a reading of a whole workload as that of a release that is alone.
@@ -124,26 +180,47 @@ func asRelease(rd signal.Reading) signal.Reading {
 	return rd
 }
 
+// doubt is why the judge was told to wait, in words.
+func (p *peers) doubt() string {
+	return fmt.Sprintf("it does worse than before, and so does %s, in which more requests fail: whether both have one cause is to be seen by how long it lasts", p.worse)
+}
+
 // say is the excuse in words.
 func (p *peers) say() string {
 	return fmt.Sprintf("it does worse than before, and so do %d of the %d other workloads of its namespace that were asked: %s",
 		len(p.suffering), p.serving, release.OneLine(strings.Join(p.suffering, ", "), 200))
 }
 
-// askPeers asks how others do for the releases that the past alone is about to
-// convict. The source is read with no lock held.
-func (v *Verifier) askPeers(ctx context.Context, now time.Time, wanting []*verification) {
+// askOthers asks how others do, and how it was on earlier days, for the releases that
+// the past alone is about to convict. The source is read with no lock held.
+func (v *Verifier) askOthers(ctx context.Context, now time.Time, wanting []*verification) {
+	within, cancel := context.WithTimeout(ctx, askDaysWithin)
+	defer cancel()
 	for _, t := range wanting {
 		v.mu.Lock()
 		names := slices.DeleteFunc(v.cluster.Peers(t.release.Workload.Namespace), func(name string) bool {
 			return v.releasing(t.release.Workload.Namespace, name)
 		})
 		subjects, length := t.peerSubjects(names, now)
+		wanted := t.wantsPeers(now)
 		v.mu.Unlock()
-		results := v.source.History(ctx, subjects, length)
+		if wanted {
+			results := v.source.History(ctx, subjects, length)
+			v.mu.Lock()
+			t.hearPeers(ctx, subjects, results, now)
+			v.mu.Unlock()
+		}
 		v.mu.Lock()
-		t.hearPeers(ctx, subjects, results, now)
+		wanted = t.wantsDays(now)
 		v.mu.Unlock()
+		if wanted {
+			days := t.readDays(within, now, func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
+				return v.source.History(within, subjects, length)
+			})
+			v.mu.Lock()
+			t.hearDays(days, now)
+			v.mu.Unlock()
+		}
 	}
 }
 

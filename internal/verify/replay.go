@@ -58,6 +58,9 @@ func (r *Replay) Take(res signal.Result, at time.Time) release.Verdict {
 		subjects, length := r.t.peerSubjects(r.Peers(), at)
 		r.t.hearPeers(context.Background(), subjects, r.AskPeers(subjects, length), at)
 	}
+	if r.AskPeers != nil && r.t.wantsDays(at) {
+		r.t.hearDays(r.t.readDays(context.Background(), at, r.AskPeers), at)
+	}
 	r.t.last = conclude(r.t, at)
 	return r.t.last
 }

@@ -52,12 +52,12 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 	}
 	suspects := v.suspects(now)
 	for _, t := range taken {
-		if t.affectedBy = t.blame(suspects, now); t.wantsPeers(now) {
+		if t.affectedBy = t.blame(suspects, now); t.wantsPeers(now) || t.wantsDays(now) {
 			wanting = append(wanting, t)
 		}
 	}
 	v.mu.Unlock()
-	v.askPeers(ctx, now, wanting)
+	v.askOthers(ctx, now, wanting)
 	if ctx.Err() != nil {
 		return
 	}

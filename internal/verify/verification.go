@@ -23,6 +23,7 @@ type verification struct {
 	early        []signal.Reading // kept until the judge can be set up
 	judge        *judge.Judge
 	assessment   judge.Assessment // after the last step
+	looked       bool             // for the last time, at the end
 	latency      *latency
 	curves       map[string]*curve
 	signals      []measured // in the order declared to the judge
@@ -47,6 +48,7 @@ type verification struct {
 	affectedBy   string        // who else may be the cause of what the past speaks against
 	waitFor      string        // of whom that is yet to be seen
 	peers        peers         // how the other workloads of the namespace do
+	season       season        // how this one did at the same time of earlier days
 	crossedAt    time.Time     // when the judge first called it regressed, by the past alone
 	perSecond    float64       // requests before the rollout
 	quietest     time.Duration // the longest time without any before it
@@ -152,6 +154,12 @@ func (t *verification) take(res signal.Result, now time.Time) {
 		}
 		t.feed(rd)
 	}
+	if t.judge != nil && !t.looked && t.over(now) {
+		t.looked = true
+		t.judge.Last(now)
+		t.assessment = t.judge.Assess()
+	}
+	t.compareDays()
 }
 
 // since has queries ask for all that was counted, not for the last tick alone.
@@ -230,7 +238,7 @@ func (t *verification) setUp() bool {
 func (t *verification) letGo() {
 	t.history = nil
 	for i := range t.signals {
-		t.signals[i].declared.History, t.signals[i].declared.HistoryValues = nil, nil
+		t.signals[i].declared.History, t.signals[i].declared.HistoryPods, t.signals[i].declared.HistoryValues = nil, nil, nil
 	}
 }
 

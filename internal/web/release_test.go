@@ -3,6 +3,7 @@ package web_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -206,4 +207,37 @@ func TestHostileTextStaysText(t *testing.T) {
 	list := s.page(t, "/?namespace=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&verdict=%3Cscript%3E&before=%3Cscript%3E", 200)
 	says(t, list.one(t, "p", "complaint"), "<script>")
 	s.page(t, "/", 200)
+}
+
+func TestReleasePageTellsWhatPeopleDid(t *testing.T) {
+	m := apitest.Sample()
+	e := &m.Entries[0]
+	for i := range m.Entries {
+		if m.Entries[i].Release.ID == "4be1a0c93f27" {
+			e = &m.Entries[i]
+		}
+	}
+	at := time.Date(2026, 3, 2, 10, 20, 0, 0, time.UTC)
+	e.Verdict.Wrong = &release.Mark{At: at, By: "ann", Why: "the load test did it"}
+	by := func(actor, what, outcome, why string) release.AuditRow {
+		return release.AuditRow{At: at, Actor: actor, Release: e.Release.ID, What: what, Outcome: outcome, Why: why}
+	}
+	e.Audit = append(e.Audit,
+		by("Ada <b>", "incident", "acknowledged", "at PagerDuty, 2026-03-02T10:19:00Z"), by("eve", "mark_wrong", "refused", "it takes the role approve"),
+		by("ann", "rollback", "asked for", "checkout fails"), by("ann", "message", "snoozed", "chat until 2026-03-02T11:00:00Z"),
+		by("ann", "verdict", "marked wrong", "the load test did it"), by("bob", "action", "retried", "the forge is back"))
+	p := newSite(m).page(t, "/releases/4be1a0c93f27", 200)
+	says(t, p.one(t, "section", "answer"), "marked wrong", "Marked wrong by ann, 2026-03-02 10:20:00 UTC: the load test did it. It counts as a false alarm.")
+	var got []string
+	for _, li := range p.section(t, "people").all("li", "") {
+		got = append(got, strings.ReplaceAll(li.text(), " 2026-03-02 10:20:00 UTC", ""))
+	}
+	want := []string{
+		"Ada <b> acknowledged the incident at PagerDuty, 2026-03-02T10:19:00Z", "ann asked for a rollback checkout fails",
+		"ann snoozed messages chat until 2026-03-02T11:00:00Z", "ann marked the verdict wrong the load test did it", "bob action retried the forge is back",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("people (-want +got):\n%s", diff)
+	}
+	says(t, newSite(m).page(t, "/", 200).one(t, "table", "releases"), "Regressed wrong")
 }

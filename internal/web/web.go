@@ -1,5 +1,5 @@
-// Package web serves the pages for people: the list of releases and one
-// release with its curves. The pages are written by the server and need no
+// Package web serves the pages for people: the list of releases, one release
+// with its curves, and what the doctor found. The pages are written by the server and need no
 // script.
 package web
 
@@ -21,6 +21,7 @@ import (
 	"github.com/a-h/templ"
 
 	"github.com/watchtower-verify/watchtower/internal/api/listing"
+	"github.com/watchtower-verify/watchtower/internal/doctor"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
 )
@@ -40,28 +41,40 @@ type Releases interface {
 	Audit(ctx context.Context, id release.ID, limit int) ([]release.AuditRow, error)
 }
 
+// Doctor has the last report of every part; false before there was one.
+type Doctor interface {
+	Report() (doctor.Report, bool)
+}
+
 // Deps is what the pages need.
 type Deps struct {
 	Releases Releases
 	// Breakers are those that ever opened; the pages tell of the open ones. May be
 	// nil.
 	Breakers func(ctx context.Context) ([]release.Breaker, error)
+	// Doctor has the last look at every part. May be nil.
+	Doctor Doctor
 	// PrometheusURL is where a reader's browser reaches Prometheus; "" leaves
 	// out the links to it.
 	PrometheusURL string
-	Log           *slog.Logger // slog.Default when nil
+	// Curve draws what got worse of a release, as PNG; ok is false where there is
+	// nothing to draw. nil: nothing is ever drawn.
+	Curve func(rec store.Record) (png []byte, ok bool, err error)
+	Log   *slog.Logger // slog.Default when nil
 }
 
-// New returns the handler of "/", "/releases/{id}" and "/assets/…"; anything
-// else is a page that says so.
+// New returns the handler of "/", "/releases/{id}", its "/curve.png", "/doctor" and
+// "/assets/…"; anything else is a page that says so.
 func New(d Deps) http.Handler {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
-	h := &handler{d}
+	h := &handler{d, make(chan struct{}, maxDrawn)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.list)
 	mux.HandleFunc("GET /releases/{id}", h.release)
+	mux.HandleFunc("GET "+doctorPath, h.doctor)
+	mux.HandleFunc("GET /releases/{id}/curve.png", h.curve)
 	mux.HandleFunc("GET /assets/{name}", h.asset)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.show(w, r, http.StatusNotFound, problemPage("There is no such page", "The address is not one of Watchtower’s."))
@@ -69,7 +82,10 @@ func New(d Deps) http.Handler {
 	return mux
 }
 
-type handler struct{ Deps }
+type handler struct {
+	Deps
+	drawing chan struct{} // holds one for each curve that is being drawn
+}
 
 func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 	f, complaint := parseFilter(r.URL.Query())
@@ -134,7 +150,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 // leaves half a page.
 func (h *handler) show(w http.ResponseWriter, r *http.Request, status int, page templ.Component) {
 	var b bytes.Buffer
-	if err := page.Render(h.withBreakers(r.Context()), &b); err != nil {
+	if err := page.Render(h.withAiling(h.withBreakers(r.Context())), &b); err != nil {
 		h.Log.ErrorContext(r.Context(), "page not rendered", "path", r.URL.Path, "error", err)
 		http.Error(w, "This page cannot be shown now.", http.StatusInternalServerError)
 		return

@@ -92,6 +92,9 @@ func (d *demo) run(ctx context.Context) error {
 		}
 	}
 	d.figures.story = time.Since(story)
+	if err := d.doctor(ctx); err != nil {
+		return d.unhappy(err)
+	}
 	if err := d.finishFigures(); err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ type Mode struct {
 	before func(w http.ResponseWriter, req *http.Request, t *pass) bool
 	// rewrite changes the JSON the target answered with.
 	rewrite func(answer map[string]any)
+	// header changes the header the target answered with.
+	header func(http.Header)
 	// after holds up the target's answer; an error drops it.
 	after func(ctx context.Context) error
 }
@@ -71,6 +73,11 @@ func Slow(d time.Duration) Mode {
 // the client does not know.
 func Lost() Mode {
 	return Mode{after: func(context.Context) error { return http.ErrAbortHandler }}
+}
+
+// Clock has the target's clock be off: its answers say they are of another time.
+func Clock(off time.Duration) Mode {
+	return Mode{header: func(h http.Header) { h.Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat)) }}
 }
 
 // Hold is a point at which requests wait.

@@ -246,6 +246,9 @@ func (t *pass) answered(resp *http.Response) error {
 			return err
 		}
 	}
+	if t.mode.header != nil {
+		t.mode.header(resp.Header)
+	}
 	if t.mode.after != nil {
 		if err := t.mode.after(resp.Request.Context()); err != nil {
 			return err

@@ -84,7 +84,7 @@ func TestCountsAreThoseOfThePodsLogs(t *testing.T) {
 	for _, d := range dialects {
 		one := s.of(t, d)
 		one.wait(better, 30*time.Second, "sight", always)
-		one.readyPods(2, time.Minute)
+		one.readyPods(2, 4*time.Minute)
 	}
 	time.Sleep(12 * time.Second) // every pod is scraped before its first request
 	var stops []func()
@@ -110,7 +110,7 @@ observe: 10m
 warmup: 0s
 history: 10m
 source_grace: 10s
-ready_within: 2m`
+ready_within: 5m`
 
 // speaks is a Deployment of the sample service in a dialect.
 func speaks(dialect string, replicas int32) func(*deployment.Spec) {

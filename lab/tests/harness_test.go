@@ -23,7 +23,7 @@ const (
 	bad      = "mycompany/webapp:broken" // fails 20 % of all requests
 )
 
-// fastPolicy lets a test see a whole observation. Pods have two minutes to
+// fastPolicy lets a test see a whole observation. Pods have five minutes to
 // become ready, as a machine that does much else may need them: who is called
 // regressed for that is no baseline for the next.
 const fastPolicy = `autonomy: auto
@@ -31,7 +31,7 @@ observe: 10m
 warmup: 0s
 history: 10m
 source_grace: 10s
-ready_within: 2m`
+ready_within: 5m`
 
 var notInNames = regexp.MustCompile("[^a-z0-9]+")
 

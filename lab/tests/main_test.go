@@ -20,8 +20,9 @@ import (
 // theLab is shared by all tests; each has a namespace of its own.
 var theLab *stack.Lab
 
-// binary is the watchtower under test.
-var binary string
+// binary is the watchtower under test, standins those of the services that tell
+// people.
+var binary, standins string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -45,7 +46,10 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	if binary, err = buildWatchtower(ctx, dir); err != nil {
+	if binary, err = build(ctx, dir, "WATCHTOWER_BINARY", "watchtower", "./cmd/watchtower"); err != nil {
+		return 1, err
+	}
+	if standins, err = build(ctx, dir, "STANDINS_BINARY", "standins", "./tools/standins"); err != nil {
 		return 1, err
 	}
 	start := time.Now()
@@ -59,17 +63,17 @@ func run(m *testing.M) (int, error) {
 	return m.Run(), nil
 }
 
-// buildWatchtower builds the service from this checkout, or takes the one that
-// WATCHTOWER_BINARY names.
-func buildWatchtower(ctx context.Context, dir string) (string, error) {
-	if given := os.Getenv("WATCHTOWER_BINARY"); given != "" {
+// build builds a command from this checkout, or takes the one that a variable of
+// the environment names.
+func build(ctx context.Context, dir, variable, name, pkg string) (string, error) {
+	if given := os.Getenv(variable); given != "" {
 		return given, nil
 	}
-	out := filepath.Join(dir, "watchtower")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, "./cmd/watchtower")
+	out := filepath.Join(dir, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "nomsgpack", "-o", out, pkg)
 	cmd.Dir = filepath.Join("..", "..")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build watchtower: %w\n%s", err, text)
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, text)
 	}
 	return out, nil
 }

@@ -26,7 +26,7 @@ func TestPodStatesConvictAtOnce(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, func(cfg *service.Config) {
 				if c.tag == "never-ready" {
-					cfg.Policy = strings.Replace(fastPolicy, "ready_within: 2m", "ready_within: 20s", 1)
+					cfg.Policy = strings.Replace(fastPolicy, "ready_within: 5m", "ready_within: 20s", 1)
 				}
 			})
 			s.start()

@@ -6,7 +6,7 @@
 // It writes DIR/watchtower-receivers.yaml, which names the receivers as a
 // configuration does, and their secrets beside it. GET /received shows what
 // they got; POST /fault?at=slack with a fault in JSON makes one of them fail,
-// DELETE mends it.
+// DELETE mends it; POST /break?what=slack/token revokes a token, and so on.
 package main
 
 import (

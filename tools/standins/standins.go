@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +28,8 @@ const (
 	slackApp     = "xapp-standin-token"
 	grafanaToken = "glsa_standin_token"
 	hookSecret   = "standin-hook-secret"
+	mailUser     = "watchtower"
+	mailPassword = "standin-mail-password"
 	channel      = "C024BE91L"
 )
 
@@ -37,17 +41,38 @@ type all struct {
 	grafana    *grafanatest.Server
 	webhook    *webhooktest.Server
 	mail       *smtptest.Server
+	authority  []byte // PEM, by which the mail server is trusted
 }
 
-func newAll() *all {
+func newAll() (*all, error) {
 	key := pagerdutytest.NewKey()
+	certificate, authority, err := selfSigned()
+	if err != nil {
+		return nil, err
+	}
 	return &all{
+		authority:  authority,
 		routingKey: key,
 		pagerduty:  pagerdutytest.New(map[string]string{key: "webapp"}),
 		slack:      slacktest.New(slackToken, slackApp, slacktest.Channel{ID: channel, Name: "deploys", Member: true}),
 		grafana:    grafanatest.New(map[string]int64{grafanaToken: 1}),
 		webhook:    webhooktest.New(hookSecret),
-		mail:       smtptest.New("", "", nil),
+		mail:       smtptest.New(mailUser, mailPassword, certificate),
+	}, nil
+}
+
+// breaks are the ways in which people break a receiver there.
+func (a *all) breaks() map[string]func() {
+	return map[string]func(){
+		"pagerduty/key":     func() { a.pagerduty.Revoke(a.routingKey) },
+		"slack/token":       a.slack.Revoke,
+		"slack/scope":       func() { a.slack.Forbid("chat:write") },
+		"slack/archive":     func() { a.slack.Put(slacktest.Channel{ID: channel, Name: "deploys", Archived: true, Member: true}) },
+		"slack/uninvite":    func() { a.slack.Put(slacktest.Channel{ID: channel, Name: "deploys"}) },
+		"grafana/token":     func() { a.grafana.Revoke(grafanaToken) },
+		"grafana/read-only": func() { a.grafana.ReadOnly(grafanaToken) },
+		"webhook/secret":    func() { a.webhook.Change("another-secret-of-the-hook") },
+		"email/password":    func() { a.mail.Change("another-password-of-the-mail") },
 	}
 }
 
@@ -71,6 +96,7 @@ func (a *all) handler() http.Handler {
 	mux.HandleFunc("GET /received", a.received)
 	mux.HandleFunc("POST /fault", a.fault)
 	mux.HandleFunc("DELETE /fault", a.fault)
+	mux.HandleFunc("POST /break", a.broken)
 	return mux
 }
 
@@ -117,9 +143,23 @@ func (a *all) fault(w http.ResponseWriter, r *http.Request) {
 	door.Fail(f)
 }
 
+// broken breaks what is named in what, for good.
+func (a *all) broken(w http.ResponseWriter, r *http.Request) {
+	breaks := a.breaks()
+	f := breaks[r.URL.Query().Get("what")]
+	if f == nil {
+		http.Error(w, "what must be one of "+strings.Join(slices.Sorted(maps.Keys(breaks)), ", "), http.StatusBadRequest)
+		return
+	}
+	f()
+}
+
 // run serves until ctx ends.
 func run(ctx context.Context, address, mail, dir string) error {
-	a := newAll()
+	a, err := newAll()
+	if err != nil {
+		return err
+	}
 	l, err := listen(ctx, address)
 	if err != nil {
 		return err
@@ -163,7 +203,7 @@ func (a *all) write(dir, base, mail string) error {
 	}
 	files := map[string]string{
 		"routing-key": a.routingKey, "slack-token": slackToken, "slack-app-token": slackApp, "grafana-token": grafanaToken, "hook-secret": hookSecret,
-		"url": base,
+		"mail-password": mailPassword, "mail-ca.pem": string(a.authority), "url": base,
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -190,6 +230,6 @@ func (a *all) config(dir, base, mail string) string {
   - name: hook
     webhook: {url: "` + base + `/webhook", secret_file: ` + file("hook-secret") + `}
   - name: list
-    email: {server: "` + mail + `", from: watchtower@example.com, to: [ops@example.com], plaintext: true}
+    email: {server: "` + mail + `", from: watchtower@example.com, to: [ops@example.com], user: ` + mailUser + `, password_file: ` + file("mail-password") + `, connection: {ca_file: ` + file("mail-ca.pem") + `}}
 `
 }

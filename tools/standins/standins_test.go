@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -39,8 +38,9 @@ func started(t testing.TB) (base, dir string, cfg *config.Config) {
 	})
 	base = "http://" + address
 	for range 500 {
-		if conn, err := net.Dial("tcp", mail); err == nil {
-			conn.Close()
+		// It answers once all is written.
+		if resp, err := http.Get(base + "/received"); err == nil {
+			resp.Body.Close()
 			break
 		}
 		select {
@@ -75,7 +75,7 @@ func sinkOf(r config.Receiver, dir string) (sinktest.Sink, error) {
 	case r.Webhook != nil:
 		return webhook.New(webhook.Config{Name: r.Name, URL: r.Webhook.URL, SecretFiles: []string{filepath.Join(dir, "hook-secret")}})
 	case r.Email != nil:
-		return email.New(email.Config{Name: r.Name, Server: r.Email.Server, From: r.Email.From, To: r.Email.To, Plaintext: r.Email.Plaintext})
+		return email.New(email.Config{Name: r.Name, Server: r.Email.Server, From: r.Email.From, To: r.Email.To, User: r.Email.User, PasswordFile: r.Email.PasswordFile, CAFile: r.Email.Connection.CAFile})
 	}
 	return nil, errors.New("no receiver")
 }
@@ -129,6 +129,42 @@ func TestAStandInFailsOnDemand(t *testing.T) {
 	}
 	ask(t, http.MethodPost, base+"/fault?at=pager", `{}`, http.StatusBadRequest)
 	ask(t, http.MethodPost, base+"/fault?at=slack", `{"stauts": 1}`, http.StatusBadRequest)
+}
+
+func TestWhatPeopleBreakStaysBroken(t *testing.T) {
+	for _, test := range []struct {
+		receiver int
+		what     string
+		says     string
+	}{
+		{0, "pagerduty/key", "routing_key_file"},
+		{1, "slack/token", "token_revoked"},
+		{1, "slack/scope", "chat:write"},
+		{1, "slack/archive", "is_archived"},
+		{1, "slack/uninvite", "not_in_channel"},
+		{2, "grafana/token", "401"},
+		{2, "grafana/read-only", "403"},
+		{3, "webhook/secret", "401"},
+		{4, "email/password", "password_file"},
+	} {
+		base, dir, cfg := started(t)
+		s, err := sinkOf(cfg.Receivers[test.receiver], dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Deliver(t.Context(), sinktest.Regressed("before"), nil); err != nil {
+			t.Errorf("before %s: %v", test.what, err)
+		}
+		ask(t, http.MethodPost, base+"/break?what="+test.what, "", http.StatusOK)
+		if _, err := s.Deliver(t.Context(), sinktest.Regressed("after"), nil); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("after %s: %v", test.what, err)
+		}
+		s.Close()
+	}
+	base, _, _ := started(t)
+	if text := ask(t, http.MethodPost, base+"/break?what=nothing", "", http.StatusBadRequest); !strings.Contains(text, "slack/token") {
+		t.Error(text)
+	}
 }
 
 func TestOnlyLoopbackIsServed(t *testing.T) {

@@ -56,6 +56,21 @@ func (d *Desk) Reject(_ context.Context, id release.ID, by release.By) error {
 	return d.ask("reject "+string(id), by)
 }
 
+// RollBack notes that it was asked for.
+func (d *Desk) RollBack(_ context.Context, id release.ID, by release.By) error {
+	return d.ask("roll back "+string(id), by)
+}
+
+// MarkWrong notes that it was asked for.
+func (d *Desk) MarkWrong(_ context.Context, id release.ID, by release.By) error {
+	return d.ask("mark wrong "+string(id), by)
+}
+
+// Snooze notes that it was asked for, at a fixed time.
+func (d *Desk) Snooze(_ context.Context, id release.ID, receiver string, within time.Duration, by release.By) (time.Time, error) {
+	return time.Date(2026, 11, 2, 10, 0, 0, 0, time.UTC).Add(within), d.ask(fmt.Sprintf("snooze %s at %q for %s", id, receiver, within), by)
+}
+
 // Retry notes that it was asked for.
 func (d *Desk) Retry(_ context.Context, key string, by release.By) error {
 	return d.ask("retry "+key, by)

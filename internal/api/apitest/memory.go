@@ -5,7 +5,6 @@ package apitest
 
 import (
 	"context"
-	"slices"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/store"
@@ -24,7 +23,7 @@ type Memory struct {
 	Err     error
 }
 
-// Releases answers newest first, evidence without curves.
+// Releases answers newest first, without evidence and policies.
 func (m *Memory) Releases(_ context.Context, f store.Filter) ([]store.Record, error) {
 	if m.Err != nil {
 		return nil, m.Err
@@ -41,10 +40,7 @@ func (m *Memory) Releases(_ context.Context, f store.Filter) ([]store.Record, er
 			break
 		}
 		rec := e.Record
-		rec.Verdict.Evidence = slices.Clone(v.Evidence)
-		for i := range rec.Verdict.Evidence {
-			rec.Verdict.Evidence[i].Curve, rec.Verdict.Evidence[i].Queries = nil, nil
-		}
+		rec.Policy, rec.Verdict.Evidence = release.Policy{}, nil
 		out = append(out, rec)
 	}
 	return out, nil

@@ -178,7 +178,7 @@ func crashing() Entry {
 	return Entry{Record: store.Record{Release: r, Policy: policy(release.AutonomyObserve), Verdict: release.Verdict{
 		Release: r.ID, Kind: release.Regressed, Final: true, DecidedAt: &decided, UpdatedAt: decided,
 		Reason: "container cart of cart-7c9f8d6b54-p9qrs: back-off 10s restarting failed container",
-		EValue: 1, Threshold: 1000,
+		State:  true, EValue: 1, Threshold: 1000,
 		Evidence: []release.Evidence{{
 			Signal: release.SignalPodState, Baseline: release.BaselineNone, Unit: release.UnitCount, ReleaseValue: 2,
 			Reason: "CrashLoopBackOff in 2 pods of the release, in none of the previous version",

@@ -1,14 +1,21 @@
 package wire
 
-import "github.com/watchtower-verify/watchtower/internal/release"
+import (
+	"time"
+
+	"github.com/watchtower-verify/watchtower/internal/release"
+)
 
 // Paths of what people do, and of what there is to do.
 const (
 	ActionsPath = "/api/v1/actions" // and /retry, /drop
 	BreakerPath = "/api/v1/breaker" // and /open, /close
-	// ApproveSuffix and RejectSuffix follow ReleasesPath/ID.
-	ApproveSuffix = "/approve"
-	RejectSuffix  = "/reject"
+	// These follow ReleasesPath/ID.
+	ApproveSuffix  = "/approve"
+	RejectSuffix   = "/reject"
+	RollBackSuffix = "/rollback"
+	WrongSuffix    = "/wrong"
+	SnoozeSuffix   = "/snooze"
 )
 
 // Actions is the answer to a list of actions, changed last first.
@@ -16,9 +23,24 @@ type Actions struct {
 	Actions []release.Action `json:"actions" nullable:"false"`
 }
 
-// Why is what a person says when approving or rejecting.
+// Why is what a person says of what is asked for.
 type Why struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"300" doc:"Why. It stands in the audit."`
+}
+
+// MaxSnoozeMinutes is how long a release may be snoozed.
+const MaxSnoozeMinutes = 24 * 60
+
+// Snooze asks for receivers to be told nothing more of a release for a while.
+type Snooze struct {
+	Receiver string `json:"receiver,omitempty" maxLength:"100" doc:"Receiver that is told nothing; every one that was told without it."`
+	Minutes  int    `json:"minutes" minimum:"1" maximum:"1440" doc:"For how many minutes."`
+	Reason   string `json:"reason" minLength:"1" maxLength:"300" doc:"Why. It stands in the audit."`
+}
+
+// Snoozed is until when nothing is told.
+type Snoozed struct {
+	Until time.Time `json:"until"`
 }
 
 // ActionRequest asks for one action to be retried or dropped.

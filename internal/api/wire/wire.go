@@ -21,7 +21,7 @@ const (
 	MaxLimit = 500
 )
 
-// Summary is one release of a list; its evidence has no curves and no queries.
+// Summary is one release of a list, without its evidence.
 type Summary struct {
 	Release release.Release `json:"release"`
 	Verdict release.Verdict `json:"verdict"`

@@ -15,6 +15,7 @@ import (
 
 	"github.com/watchtower-verify/watchtower/internal/outbound"
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/sink/plain"
 )
 
 const defaultTimeout = 5 * time.Second
@@ -34,6 +35,8 @@ type Config struct {
 	// BearerTokenFile holds a token; empty: none is sent.
 	BearerTokenFile string
 	CAFile          string
+	// ProxyURL is the proxy to go through; empty: what the environment says.
+	ProxyURL string
 	// Timeout bounds one post to one instance; 0: 5 s.
 	Timeout time.Duration
 	// Log gets a line when an instance stops or begins again to accept alerts
@@ -78,6 +81,19 @@ func New(cfg Config) (*Sink, error) {
 // Close drops idle connections.
 func (s *Sink) Close() { s.found.close() }
 
+// What Alertmanager is sent at most, in characters of a value: it takes more, and hands it
+// on to receivers that do not. The generator's link leads to the rest.
+const maxAnnotation, maxLabel = 8192, 1024
+
+// within are the values, cut where they are too long.
+func within(values map[string]string, limit int) map[string]string {
+	out := make(map[string]string, len(values))
+	for name, text := range values {
+		out[name] = plain.Cut(text, limit)
+	}
+	return out
+}
+
 // Post sends the alerts to every instance at once and waits for all answers.
 // Posting the same alert again is harmless: its labels are its identity.
 //
@@ -93,9 +109,9 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 	body := make(models.PostableAlerts, len(alerts))
 	for i, a := range alerts {
 		body[i] = &models.PostableAlert{
-			Annotations: a.Annotations,
+			Annotations: within(a.Annotations, maxAnnotation),
 			StartsAt:    strfmt.DateTime(a.StartsAt.UTC()), EndsAt: strfmt.DateTime(a.EndsAt.UTC()),
-			Alert: models.Alert{Labels: a.Labels, GeneratorURL: strfmt.URI(a.GeneratorURL)},
+			Alert: models.Alert{Labels: within(a.Labels, maxLabel), GeneratorURL: strfmt.URI(a.GeneratorURL)},
 		}
 	}
 	if err := body.Validate(strfmt.Default); err != nil {
@@ -109,7 +125,7 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 	var wg sync.WaitGroup
 	for i, in := range instances {
 		wg.Go(func() {
-			errs[i] = in.client.Do(ctx, "post alerts", http.MethodPost, in.url+"/api/v2/alerts", body, nil)
+			errs[i] = advise(in.client.Do(ctx, "post alerts", http.MethodPost, in.url+"/api/v2/alerts", body, nil))
 		})
 	}
 	wg.Wait()
@@ -122,6 +138,16 @@ func (s *Sink) Post(ctx context.Context, alerts []release.Alert) error {
 	}
 	s.note(instances, errs)
 	return nil
+}
+
+// advise adds what to do about a refused token.
+func advise(err error) error {
+	var e *release.Error
+	status := outbound.Status(err)
+	if !errors.As(err, &e) || status != http.StatusUnauthorized && status != http.StatusForbidden {
+		return err
+	}
+	return release.E(e.Code, e.Message+"; alertmanager.bearer_token_file must hold a token that it takes", e.Err)
 }
 
 // note logs instances whose state changed.

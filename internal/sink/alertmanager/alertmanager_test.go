@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,7 +20,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/watchtower-verify/watchtower/internal/outbound/outboundtest"
 	"github.com/watchtower-verify/watchtower/internal/release"
+	"github.com/watchtower-verify/watchtower/internal/sink/sinktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -312,5 +315,36 @@ func TestAnErrorNamesTheInstanceItIsOf(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+func TestCertificatesAndProxies(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	srv.StartTLS()
+	defer srv.Close()
+	ca := sinktest.File(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
+	for name, test := range map[string]struct {
+		cfg  Config
+		want string // of the error; "": it is posted
+	}{
+		"an authority that is not known names the setting": {Config{}, "ca_file"},
+		"one that is named is trusted":                     {Config{CAFile: ca}, ""},
+		"a proxy that is away names the setting":           {Config{CAFile: ca, ProxyURL: "http://" + sinktest.Nowhere(t)}, "proxy_url"},
+		"through a proxy":                                  {Config{CAFile: ca, ProxyURL: "http://" + outboundtest.HTTP(t, srv.Listener.Addr().String()).Address()}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.cfg.URLs = []string{srv.URL}
+			s, err := New(test.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			now := time.Now()
+			err = s.Post(t.Context(), []release.Alert{{Labels: map[string]string{"alertname": "x"}, StartsAt: now, EndsAt: now.Add(time.Minute)}})
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

@@ -200,7 +200,7 @@ func (d *discovery) keep(found map[string]string) {
 		host, _ := url.Parse(u)
 		d.known[u] = outbound.New(outbound.Config{
 			Service: "Alertmanager " + host.Host, Scheme: "Bearer", SecretFile: d.cfg.BearerTokenFile, Timeout: d.cfg.Timeout,
-			CAFile: d.cfg.CAFile, ServerName: name,
+			CAFile: d.cfg.CAFile, ProxyURL: d.cfg.ProxyURL, ServerName: name,
 		})
 	}
 }

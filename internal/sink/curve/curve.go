@@ -3,14 +3,16 @@
 package curve
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/sink/plain"
@@ -19,6 +21,7 @@ import (
 const (
 	width     = 18 * vg.Centimeter
 	height    = 8 * vg.Centimeter
+	margin    = vg.Length(6) // points around the plot
 	maxPoints = 1000
 	maxTitle  = 70
 	maxAlt    = 500
@@ -44,15 +47,29 @@ type Picture struct {
 	Alt string // what it shows, in words
 }
 
+// Has reports whether a message has a curve that Of would draw.
+func Has(m release.Message) bool {
+	return slices.ContainsFunc(m.HowBad, func(c release.Change) bool {
+		now, _ := points(m, c)
+		return len(now) >= 2
+	})
+}
+
+// turn is whose turn it is to draw: one at a time, so that a burst of pictures
+// leaves processors to what else is to be told.
+var turn = make(chan struct{}, 1)
+
 // Of draws the first change of a message that has a curve. ok is false where
 // there is none to draw.
 func Of(m release.Message) (p Picture, ok bool, err error) {
+	turn <- struct{}{}
+	defer func() { <-turn }()
 	for _, c := range m.HowBad {
 		now, before := points(m, c)
 		if len(now) < 2 {
 			continue
 		}
-		png, err := draw(c, now, before)
+		png, err := sketch(c, now, before)
 		if err != nil {
 			return Picture{}, false, fmt.Errorf("draw the curve of %s: %w", c.Signal, err)
 		}
@@ -85,10 +102,11 @@ func add(to plotter.XYs, x float64, value *float64, scale float64) plotter.XYs {
 	return append(to, plotter.XY{X: x, Y: *value * scale})
 }
 
-func draw(c release.Change, now, before plotter.XYs) ([]byte, error) {
+func sketch(c release.Change, now, before plotter.XYs) ([]byte, error) {
 	p := plot.New()
 	p.BackgroundColor = ground
 	p.Title.Text = plain.Cut(c.Name, maxTitle)
+	p.Title.Padding, p.Legend.YOffs = vg.Points(4), vg.Points(-4)
 	p.X.Label.Text = "minutes since the rollout began"
 	p.Y.Label.Text = unit(c.Unit)
 	p.Title.TextStyle.Color, p.X.Label.TextStyle.Color, p.Y.Label.TextStyle.Color = ink, ink, ink
@@ -103,15 +121,9 @@ func draw(c release.Change, now, before plotter.XYs) ([]byte, error) {
 	if err := line(p, "release", now, released, nil); err != nil {
 		return nil, err
 	}
-	w, err := p.WriterTo(width, height, "png")
-	if err != nil {
-		return nil, err
-	}
-	var buf bytes.Buffer
-	if _, err := w.WriteTo(&buf); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
+	canvas := vgimg.New(width, height)
+	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, margin, -margin))
+	return encode(canvas.Image())
 }
 
 func line(p *plot.Plot, name string, at plotter.XYs, c color.Color, dashes []vg.Length) error {

@@ -44,6 +44,8 @@ type Config struct {
 	// Plaintext sends without TLS where the server has none.
 	Plaintext bool
 	CAFile    string
+	// ProxyURL is the proxy to go through, of http, https or socks5; "": none.
+	ProxyURL string
 	// Timeout bounds one mail; 0: ten seconds.
 	Timeout time.Duration
 	Log     *slog.Logger // nil: slog.Default
@@ -210,9 +212,8 @@ func (s *Sink) client(ctx context.Context) (*mail.Client, error) {
 // dial connects such that the end of ctx ends the connection, whatever it waits
 // for.
 func (s *Sink) dial(ctx context.Context, trust *tls.Config) mail.DialContextFunc {
-	return func(dialing context.Context, network, address string) (net.Conn, error) {
-		var d net.Dialer
-		conn, err := d.DialContext(dialing, network, address)
+	return func(dialing context.Context, _, address string) (net.Conn, error) {
+		conn, err := outbound.Dial(dialing, s.cfg.ProxyURL, s.cfg.CAFile, address)
 		if err != nil {
 			return nil, err
 		}

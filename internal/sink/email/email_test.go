@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/watchtower-verify/watchtower/internal/outbound/outboundtest"
 	"github.com/watchtower-verify/watchtower/internal/release"
 	"github.com/watchtower-verify/watchtower/internal/sink/email/smtptest"
 	"github.com/watchtower-verify/watchtower/internal/sink/sinktest"
@@ -109,10 +110,8 @@ func TestConformance(t *testing.T) {
 			500: release.CodeInvalid, 530: release.CodeInvalid, 535: release.CodeInvalid, 550: release.CodeInvalid, 552: release.CodeInvalid, 554: release.CodeInvalid,
 		},
 		New: func(t *testing.T, s sinktest.Settings) sinktest.World {
-			if s.ProxyURL != "" {
-				return sinktest.World{}
-			}
 			w := newWorld(t, s)
+			w.cfg.ProxyURL = s.ProxyURL
 			return sinktest.World{
 				Start: func() sinktest.Sink { return w.sink(t) }, Door: &w.server.Door, Shown: w.shown, Log: w.log,
 				Secrets: []string{password, base64.StdEncoding.EncodeToString([]byte("\x00watchtower\x00" + password))}, Revoke: func() { w.server.Change("another") },
@@ -141,6 +140,35 @@ func TestUpdatesAreOneConversation(t *testing.T) {
 	}
 	if !strings.Contains(got[0].HTML, `<a href="`+sinktest.Page("abc")+`">Release</a>`) {
 		t.Errorf("got %s", got[0].HTML)
+	}
+}
+
+func TestMailThroughAProxy(t *testing.T) {
+	for name, test := range map[string]struct {
+		proxy func(w *world) string // its URL
+		ca    bool                  // the mail server's authority is known
+		want  string                // of the error; "": it is sent
+	}{
+		"of HTTP":        {func(w *world) string { return "http://" + outboundtest.HTTP(t, w.cfg.Server).Address() }, true, ""},
+		"of SOCKS5":      {func(w *world) string { return "socks5://" + outboundtest.SOCKS5(t, w.cfg.Server).Address() }, true, ""},
+		"that is away":   {func(*world) string { return "socks5://" + sinktest.Nowhere(t) }, true, "see proxy_url"},
+		"that refuses":   {func(*world) string { return "http://" + outboundtest.HTTP(t, "").Address() }, true, "see proxy_url, or HTTPS_PROXY and NO_PROXY in the environment: the proxy refuses to connect: status 403"},
+		"SOCKS5 refuses": {func(*world) string { return "socks5://" + outboundtest.SOCKS5(t, "").Address() }, true, "see proxy_url"},
+		"to a server that is not trusted": {
+			func(w *world) string { return "http://" + outboundtest.HTTP(t, w.cfg.Server).Address() }, false, "ca_file",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, sinktest.Settings{TLS: true, Trust: test.ca})
+			w.cfg.ProxyURL = test.proxy(w)
+			_, err := w.sink(t).Deliver(t.Context(), sinktest.Regressed("abc"), nil)
+			switch {
+			case test.want == "" && (err != nil || len(w.server.Mails()) != 1 || !w.server.Mails()[0].TLS):
+				t.Errorf("%d mails, %v", len(w.server.Mails()), err)
+			case test.want != "" && (release.ErrorCode(err) != release.CodeUnavailable || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "receiver list")):
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,6 +80,18 @@ func (s *Sink) Close() { s.client.Close() }
 type memory struct {
 	Sequence int  `json:"sequence,omitempty"` // of the last message
 	Change   bool `json:"change,omitempty"`   // the change event was taken
+	// Changed are those of the releases of a group, shortened.
+	Changed []string `json:"changed,omitempty"`
+}
+
+// maxChanged is how many change events are remembered of a group, and sent.
+const maxChanged = 90
+
+// short is a release's id as a ref remembers it.
+func short(id release.ID) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return strconv.FormatUint(uint64(h.Sum32()), 36)
 }
 
 func (m memory) ref() []byte {
@@ -119,14 +134,33 @@ func (s *Sink) Deliver(ctx context.Context, m release.Message, ref []byte) ([]by
 	if err := s.incident(ctx, m); err != nil {
 		return ref, err
 	}
-	if m.Test || (s.cfg.Changes && !told.Change && m.Release != "") {
-		if err := s.change(ctx, m); err != nil {
-			return ref, err
-		}
-		told.Change = true
+	if err := s.changes(ctx, m, &told); err != nil {
+		return ref, err
 	}
 	told.Sequence = m.Sequence
 	return told.ref(), nil
+}
+
+// changes sends the change events that were not sent yet: that of the release, or
+// those of the releases of a group.
+func (s *Sink) changes(ctx context.Context, m release.Message, told *memory) error {
+	if m.Test || (s.cfg.Changes && !told.Change && m.Release != "" && len(m.Members) == 0) {
+		told.Change = true
+		return s.change(ctx, m)
+	}
+	if !s.cfg.Changes {
+		return nil
+	}
+	for _, one := range m.Members {
+		if one.Message == nil || len(told.Changed) == maxChanged || slices.Contains(told.Changed, short(one.Message.Release)) {
+			continue
+		}
+		if err := s.change(ctx, *one.Message); err != nil {
+			return err
+		}
+		told.Changed = append(told.Changed, short(one.Message.Release))
+	}
+	return nil
 }
 
 func (s *Sink) incident(ctx context.Context, m release.Message) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -150,6 +151,40 @@ func TestEachReleaseIsOneChangeEvent(t *testing.T) {
 	}
 	if _, err := w.sink(t, func(c *Config) { c.Changes = false }).Deliver(t.Context(), m, nil); err != nil || len(w.pd.Changes()) != 1 {
 		t.Errorf("a change event although none was asked for: %v", err)
+	}
+}
+
+func TestEachReleaseOfAGroupIsOneChangeEvent(t *testing.T) {
+	w := newWorld(t, sinktest.Settings{})
+	s := w.sink(t, nil)
+	a, b := sinktest.Regressed("abc"), sinktest.Regressed("def")
+	b.To = "2.0"
+	group := func(sequence int, ms ...*release.Message) release.Message {
+		m := sinktest.Regressed("")
+		m.Key, m.Release, m.Sequence = "group-1", "", sequence
+		for _, one := range ms {
+			m.Members = append(m.Members, release.Member{Key: one.Key, State: one.State, Headline: one.Headline, Message: one})
+		}
+		return m
+	}
+	ref, err := s.Deliver(t.Context(), group(1, &a), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.Deliver(t.Context(), group(2, &b, &a), ref); err != nil {
+		t.Fatal(err)
+	}
+	changes := w.pd.Changes()
+	if len(changes) != 2 || changes[0].Payload.Details["release"] != "abc" || changes[1].Payload.Details["release"] != "def" || len(w.pd.Incidents()) != 1 {
+		t.Errorf("%d incidents, changes %+v", len(w.pd.Incidents()), changes)
+	}
+	var many []*release.Message
+	for i := range 200 {
+		m := sinktest.Regressed(release.ID(fmt.Sprintf("%012x", i*7919)))
+		many = append(many, &m)
+	}
+	if ref, err = s.Deliver(t.Context(), group(1, many...), nil); err != nil || len(ref) > 1024 {
+		t.Errorf("%d bytes to remember, more than 1024: %v", len(ref), err)
 	}
 }
 

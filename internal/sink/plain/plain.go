@@ -50,6 +50,9 @@ func Parts(m release.Message) []Part {
 	if m.ExpiresAt != nil {
 		add("Approval until", "expires", m.ExpiresAt.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
+	if m.Acknowledged != nil {
+		add("Seen to", "acknowledged", m.Acknowledged.Words())
+	}
 	add("Commit", "commit", m.Commit)
 	return out
 }
@@ -67,10 +70,17 @@ func changes(m release.Message) []string {
 }
 
 func members(m release.Message) []string {
+	if len(m.Members) < 2 { // it is told as itself
+		return nil
+	}
 	out := make([]string, 0, maxMembers+1)
 	for i, member := range m.Members {
 		if i == maxMembers {
-			out = append(out, fmt.Sprintf("and %d more", len(m.Members)-i))
+			more := fmt.Sprintf("and %d more", len(m.Members)-i)
+			if all := m.URL(release.LinkRelease); all != "" {
+				more += ": " + all
+			}
+			out = append(out, more)
 			break
 		}
 		out = append(out, member.Headline)

@@ -31,6 +31,9 @@ func anything(t *rapid.T, id release.ID) release.Message {
 		decided := at.Add(time.Duration(rapid.Int64Range(-100, 100).Draw(t, "after")) * time.Second)
 		m.DecidedAt, m.ExpiresAt, m.EndedAt = &decided, &decided, &decided
 	}
+	if rapid.Bool().Draw(t, "acknowledged") {
+		m.Acknowledged = &release.Acknowledgement{What: release.Acknowledged, Who: words("who"), Where: words("where"), At: at}
+	}
 	for range rapid.IntRange(0, 8).Draw(t, "changes") {
 		c := release.Change{Signal: words("signal"), Name: words("name"), Sentence: words("sentence"), Before: rapid.Float64().Draw(t, "before"), Now: rapid.Float64().Draw(t, "now")}
 		m.HowBad = append(m.HowBad, c)
@@ -42,7 +45,9 @@ func anything(t *rapid.T, id release.ID) release.Message {
 	for range rapid.IntRange(0, 30).Draw(t, "members") {
 		m.Members = append(m.Members, release.Member{Headline: words("member"), URL: words("memberURL")})
 	}
-	m.Offers = rapid.SliceOfN(rapid.SampledFrom([]release.Offer{release.OfferApprove, release.OfferFreeze, "unknown"}), 0, 2).Draw(t, "offers")
+	m.Offers = rapid.SliceOfN(rapid.SampledFrom([]release.Offer{
+		release.OfferApprove, release.OfferReject, release.OfferRollBack, release.OfferMarkWrong, release.OfferSnooze, release.OfferFreeze, "unknown",
+	}), 0, 7).Draw(t, "offers")
 	return m
 }
 

@@ -84,11 +84,12 @@ func states(t *testing.T, s Subject) {
 func hostile(t *testing.T, s Subject) {
 	w := s.New(t, Settings{})
 	m := Regressed("hostile")
+	m.Acknowledged = &release.Acknowledgement{What: release.Acknowledged, Who: Hostile, Where: "PagerDuty", At: m.At}
 	m.Headline = release.OneLine("worse: "+Hostile, release.HeadlineLimit)
 	m.Since, m.Sure, m.Did, m.Next, m.Why, m.To, m.From, m.Commit = Hostile, Hostile, Hostile, Hostile, Hostile, Hostile, Hostile, Hostile
 	m.Workload.Name, m.Workload.Namespace, m.Workload.Cluster = Hostile, Hostile, Hostile
 	m.HowBad[0].Sentence, m.HowBad[0].Name = Hostile, Hostile
-	m.Members = []release.Member{{Key: "watchtower/x", Headline: Hostile, URL: Page("x")}}
+	m.Members = []release.Member{{Key: "watchtower/x", Headline: Hostile, URL: Page("x")}, {Key: "watchtower/y", Headline: Hostile, URL: Page("y")}}
 	m.Links[1].Title = Hostile
 	m.Labels["team"] = Hostile
 	ref := deliver(t, w, nil, m)

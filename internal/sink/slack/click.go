@@ -60,6 +60,9 @@ type Clicks struct {
 	// the approval has expired, it was decided already. The same click may come
 	// twice.
 	Decide func(ctx context.Context, c Click) (reply string, err error)
+	// Refused takes note of a click of somebody without the role; nil: nobody does.
+	// user is the person's id in Slack.
+	Refused func(ctx context.Context, c Click, user, why string)
 	// Reply shows a text to one person in a channel; Sink.Whisper does.
 	Reply func(ctx context.Context, channel, user, text string) error
 	Log   *slog.Logger
@@ -199,12 +202,16 @@ func (h *Clicks) take(ctx context.Context, text []byte) error {
 
 // decide answers what the person is told.
 func (h *Clicks) decide(ctx context.Context, c Click, user string) string {
-	if !slices.Contains([]string{"approve", "admin"}, c.Person.Role) {
-		h.Log.Info("a click of somebody without the role was refused", "user", release.OneLine(user, 50), "offer", c.Offer, "release", c.Release)
-		return "You may not do that: it takes the role approve. Ask whoever runs Watchtower to give it to your Slack user " + release.OneLine(user, 50) + "."
-	}
 	ctx, cancel := context.WithTimeout(ctx, decideWithin)
 	defer cancel()
+	if !slices.Contains([]string{"approve", "admin"}, c.Person.Role) {
+		user = release.OneLine(user, 50)
+		h.Log.Info("a click of somebody without the role was refused", "user", user, "offer", c.Offer, "release", c.Release)
+		if h.Refused != nil {
+			h.Refused(ctx, c, user, "it takes the role approve")
+		}
+		return "You may not do that: it takes the role approve. Ask whoever runs Watchtower to give it to your Slack user " + user + "."
+	}
 	reply, err := h.Decide(ctx, c)
 	if err == nil {
 		return reply

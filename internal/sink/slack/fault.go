@@ -1,25 +1,16 @@
 package slack
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	api "github.com/slack-go/slack"
-	"golang.org/x/time/rate"
 
 	"github.com/watchtower-verify/watchtower/internal/outbound"
 	"github.com/watchtower-verify/watchtower/internal/release"
-)
-
-// Slack takes about one message a second in a channel, and short bursts.
-const (
-	perSecond = 1
-	burst     = 50
 )
 
 // advice says what to do about an error of Slack's.
@@ -113,48 +104,4 @@ func gone(err error) bool {
 // forbidden reports that the app lacks a scope it can do without.
 func forbidden(err error) bool {
 	return slices.Contains([]string{"missing_scope", "not_allowed_token_type", "file_uploads_disabled", "file_upload_size_restricted"}, said(err))
-}
-
-// pace keeps to the rate that Slack takes in a channel. Other replicas have
-// their own; where all of them are too many, Slack says for how long to wait.
-type pace struct {
-	limiter *rate.Limiter
-
-	mu    sync.Mutex
-	until time.Time // Slack asked to be left alone until then
-}
-
-func newPace() *pace { return &pace{limiter: rate.NewLimiter(perSecond, burst)} }
-
-func (p *pace) hold(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until := time.Now().Add(d); until.After(p.until) {
-		p.until = until
-	}
-}
-
-// wait waits for the turn of a message, a second at most. Who would have to
-// wait longer is told for how long.
-func (p *pace) wait(ctx context.Context, what string) error {
-	p.mu.Lock()
-	held := time.Until(p.until)
-	p.mu.Unlock()
-	turn := p.limiter.Reserve()
-	delay := max(held, turn.Delay())
-	if delay > time.Second {
-		turn.Cancel()
-		e := release.E(release.CodeRateLimited, what+": Slack takes about one message a second in a channel", nil)
-		e.RetryAfter = delay
-		return e
-	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		turn.Cancel()
-		return release.E(release.CodeUnavailable, what, ctx.Err())
-	}
 }

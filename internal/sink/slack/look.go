@@ -56,7 +56,7 @@ func (s *Sink) blocks(m release.Message) ([]api.Block, error) {
 		if err := json.Unmarshal([]byte(m.Own.Blocks), &own); err != nil {
 			return nil, release.E(release.CodeInvalid, "slack receiver "+s.cfg.Name+": the template of blocks makes no JSON array of blocks", err)
 		}
-		return append(own.BlockSet[:min(len(own.BlockSet), maxBlocks-1)], s.buttons(m)...), nil
+		return append(append(own.BlockSet[:min(len(own.BlockSet), maxBlocks-2)], seenTo(m)...), s.buttons(m)...), nil
 	}
 	out := []api.Block{api.NewHeaderBlock(words(plain.Cut(cmp.Or(signs[m.State], "•")+" "+plain.Headline(m), maxHeader)))}
 	if m.Own.Title != "" {
@@ -66,13 +66,23 @@ func (s *Sink) blocks(m release.Message) ([]api.Block, error) {
 		out = append(out, own(m.Own.Text)...)
 	} else {
 		for _, p := range plain.Parts(m) {
-			out = append(out, part(p, m))
+			if p.Field != "acknowledged" { // see seenTo
+				out = append(out, part(p, m))
+			}
 		}
 	}
 	if l := links(m); l != nil {
 		out = append(out, l)
 	}
-	return append(out, s.buttons(m)...), nil
+	return append(append(out, seenTo(m)...), s.buttons(m)...), nil
+}
+
+// seenTo is who sees to the incident, just above the buttons.
+func seenTo(m release.Message) []api.Block {
+	if m.Acknowledged == nil {
+		return nil
+	}
+	return []api.Block{api.NewContextBlock("", words(plain.Cut(m.Acknowledged.Words(), maxPart)))}
 }
 
 func words(text string) *api.TextBlockObject {
@@ -150,10 +160,10 @@ var offers = map[release.Offer]struct {
 }{
 	release.OfferApprove:   {"Approve rollback", "The last good version is put back.", api.StylePrimary},
 	release.OfferReject:    {"Reject", "The release stays as it is; nothing is rolled back.", api.StyleDefault},
-	release.OfferRollBack:  {"Roll back", "The last good version is put back.", api.StyleDanger},
-	release.OfferFreeze:    {"Freeze rollbacks", "Nothing is rolled back for a while, wherever it is.", api.StyleDefault},
-	release.OfferMarkWrong: {"Verdict is wrong", "The verdict is noted as wrong.", api.StyleDefault},
-	release.OfferSnooze:    {"Snooze", "Nothing more is said of this release for a while.", api.StyleDefault},
+	release.OfferRollBack:  {"Roll back", "The last good version is put back, with the checks of every rollback.", api.StyleDanger},
+	release.OfferFreeze:    {"Freeze rollbacks", "Nothing is rolled back for four hours, wherever it is.", api.StyleDefault},
+	release.OfferMarkWrong: {"Verdict is wrong", "It counts as a false alarm: the alert ends, and nothing is rolled back for it any more.", api.StyleDefault},
+	release.OfferSnooze:    {"Snooze 1 h", "Nothing more is said of this release here for an hour, but its end.", api.StyleDefault},
 }
 
 func (s *Sink) buttons(m release.Message) []api.Block {

@@ -148,17 +148,11 @@ func (c *conn) dressed(m release.Message, try func([]api.MsgOption) error) error
 }
 
 // thread tells below the parent what became of it, and shows its curve once. It
-// looks first at what is there already.
+// looks first at what is there already. at is what was told before.
 func (c *conn) thread(ctx context.Context, m release.Message, at memory) error {
-	picture, drawn := curve.Picture{}, false
-	if c.sink.cfg.Curves && !m.Test {
-		var err error
-		if picture, drawn, err = curve.Of(m); err != nil {
-			c.sink.cfg.Log.Warn("slack: a curve could not be drawn", "receiver", c.sink.cfg.Name, "err", err)
-		}
-	}
+	drawable := c.sink.cfg.Curves && !m.Test && curve.Has(m)
 	tell := m.Sequence > at.First
-	if !tell && !drawn {
+	if !tell && !drawable {
 		return nil
 	}
 	name := "curve-" + string(m.Release) + ".png"
@@ -167,28 +161,44 @@ func (c *conn) thread(ctx context.Context, m release.Message, at memory) error {
 		return err
 	}
 	if tell && !told {
-		if err := c.reply(ctx, m, at.TS); err != nil {
+		if err := c.reply(ctx, m, at); err != nil {
 			return err
 		}
 	}
-	if drawn && !shown {
-		return c.upload(ctx, picture, name, at.TS)
+	if !drawable || shown {
+		return nil
 	}
-	return nil
+	picture, drawn, err := curve.Of(m)
+	if err != nil {
+		c.sink.cfg.Log.Warn("slack: a curve could not be drawn", "receiver", c.sink.cfg.Name, "err", err)
+	}
+	if !drawn {
+		return nil
+	}
+	return c.upload(ctx, picture, name, at.TS)
 }
 
-func (c *conn) reply(ctx context.Context, m release.Message, ts string) error {
+func (c *conn) reply(ctx context.Context, m release.Message, at memory) error {
 	what := "answer in the thread"
 	if err := c.sink.pace.wait(ctx, what+" at "+service(c.sink.cfg.Name)); err != nil {
 		return err
 	}
-	text := m.At.UTC().Format("15:04:05 UTC") + "  " + plain.Headline(m)
+	text := m.At.UTC().Format("15:04:05 UTC") + "  " + news(m, at)
+	_, posted, err := c.PostMessageContext(ctx, c.sink.cfg.Channel,
+		api.MsgOptionTS(at.TS), api.MsgOptionText(plain.Cut(text, maxText), true), api.MsgOptionDisableMarkdown(), api.MsgOptionDisableLinkUnfurl(), mark(m))
+	return c.answered(what, err, posted)
+}
+
+// news are what a message says that the one before did not.
+func news(m release.Message, at memory) string {
+	if m.Acknowledged != nil && m.State == at.State && m.Acknowledged.At.Unix() != at.Ack {
+		return m.Acknowledged.Words()
+	}
+	text := plain.Headline(m)
 	if m.Did != "" {
 		text += "\n" + m.Did
 	}
-	_, posted, err := c.PostMessageContext(ctx, c.sink.cfg.Channel,
-		api.MsgOptionTS(ts), api.MsgOptionText(plain.Cut(text, maxText), true), api.MsgOptionDisableMarkdown(), api.MsgOptionDisableLinkUnfurl(), mark(m))
-	return c.answered(what, err, posted)
+	return text
 }
 
 // replies looks through the thread for the answer of the message's sequence and

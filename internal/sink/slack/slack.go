@@ -42,6 +42,8 @@ type Config struct {
 	// Buttons are the offers that get a button: those that somebody decides who
 	// takes the clicks.
 	Buttons []release.Offer
+	// Turns are the pace that all replicas keep to; nil: this one has its own.
+	Turns Turns
 	// Digest has releases that need nobody told of in one message per day.
 	Digest   bool
 	CAFile   string
@@ -84,7 +86,7 @@ func New(cfg Config) (*Sink, error) {
 		cfg.Log = slog.Default()
 	}
 	return &Sink{
-		cfg: cfg, pace: newPace(), warned: map[string]bool{},
+		cfg: cfg, pace: newPace(cfg), warned: map[string]bool{},
 		client: outbound.New(outbound.Config{
 			Service: service(cfg.Name), CAFile: cfg.CAFile, ProxyURL: cfg.ProxyURL, Timeout: cmp.Or(cfg.Timeout, defaultTimeout),
 		}),
@@ -102,6 +104,22 @@ type memory struct {
 	First    int    `json:"first,omitempty"`    // sequence of the message it was posted with
 	Sequence int    `json:"sequence,omitempty"` // of the last message told
 	Digest   string `json:"digest,omitempty"`   // the digest's day, where the release stands in one
+	// State and Ack are what it said last: the state, and when it was acknowledged,
+	// in Unix seconds.
+	State release.MessageState `json:"state,omitempty"`
+	Ack   int64                `json:"ack,omitempty"`
+}
+
+// after is what is remembered once a message was told.
+func (at memory) after(m release.Message) memory {
+	if m.Sequence > at.Sequence {
+		at.Sequence = m.Sequence
+	}
+	at.State, at.Ack = m.State, 0
+	if m.Acknowledged != nil {
+		at.Ack = m.Acknowledged.At.Unix()
+	}
+	return at
 }
 
 // Deliver shows a message: its parent message is posted or changed in place,
@@ -120,6 +138,9 @@ func (s *Sink) Deliver(ctx context.Context, m release.Message, ref []byte) ([]by
 		if m.Sequence > 0 && m.Sequence <= at.Sequence {
 			return ref, nil
 		}
+	}
+	if err := s.pace.held(ctx, "tell "+service(s.cfg.Name)); err != nil {
+		return ref, err
 	}
 	c, err := s.connect()
 	if err != nil {
@@ -165,10 +186,7 @@ func (c *conn) show(ctx context.Context, m release.Message, at memory) (memory, 
 		}
 		at.First = m.Sequence
 	}
-	if m.Sequence > at.Sequence {
-		at.Sequence = m.Sequence
-	}
-	return at, c.thread(ctx, m, at)
+	return at.after(m), c.thread(ctx, m, at)
 }
 
 // conn is Slack's client with today's token.

@@ -2,6 +2,8 @@ package slack
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"image/png"
 	"strings"
@@ -217,7 +219,7 @@ func TestADeletedParentIsPostedAnew(t *testing.T) {
 
 func TestSlacksLimitIsKeptTo(t *testing.T) {
 	w := newWorld(t, sinktest.Settings{})
-	w.slack.Limit(3 * time.Second)
+	w.slack.Limit(3*time.Second, 1)
 	s := w.sink()
 	if _, err := s.Deliver(t.Context(), sinktest.Regressed("one"), nil); err != nil {
 		t.Fatal(err)
@@ -243,6 +245,139 @@ func TestSlacksLimitIsKeptTo(t *testing.T) {
 	}
 	if n := len(w.slack.Parents(channel)); n != 1 {
 		t.Errorf("%d messages", n)
+	}
+}
+
+// brokenTurns is a pace that cannot be asked.
+type brokenTurns struct{}
+
+func (brokenTurns) TakeTurn(context.Context, string, time.Duration, int, time.Duration) (time.Duration, bool, error) {
+	return 0, false, errors.New("the database is away")
+}
+
+func (brokenTurns) HoldTurns(context.Context, string, time.Duration) error {
+	return errors.New("the database is away")
+}
+
+func (brokenTurns) TurnsHeld(context.Context, string) (time.Duration, error) {
+	return 0, errors.New("the database is away")
+}
+
+func TestWithoutTheSharedPaceAMessageGoesOutAtItsOwn(t *testing.T) {
+	w := newWorld(t, sinktest.Settings{})
+	w.cfg.Turns = brokenTurns{}
+	w.slack.Limit(5*time.Second, 1)
+	s := w.sink()
+	if _, err := s.Deliver(t.Context(), sinktest.Regressed("one"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(w.log(), "this one keeps to it by itself") {
+		t.Errorf("logged %s", w.log())
+	}
+	if _, err := s.Deliver(t.Context(), sinktest.Regressed("two"), nil); release.ErrorCode(err) != release.CodeRateLimited {
+		t.Fatalf("got %v", err)
+	}
+	asked := len(w.slack.Requests())
+	if _, err := s.Deliver(t.Context(), sinktest.Regressed("three"), nil); release.ErrorCode(err) != release.CodeRateLimited || release.RetryAfter(err) <= 0 {
+		t.Errorf("got %v", err)
+	}
+	if n := len(w.slack.Requests()); n != asked {
+		t.Errorf("Slack was asked %d times although it wanted to be left alone", n-asked)
+	}
+}
+
+func TestOwnTurnsAreOneASecondAfterABurst(t *testing.T) {
+	var o ownTurns
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for i := range burst {
+		if due, taken := o.take(now); !taken || due != 0 {
+			t.Fatalf("turn %d of the burst: %s, %v", i, due, taken)
+		}
+	}
+	if due, taken := o.take(now); !taken || due != interval {
+		t.Errorf("after the burst: %s, %v", due, taken)
+	}
+	if due, taken := o.take(now); taken || due != 2*interval {
+		t.Errorf("then: %s, %v", due, taken)
+	}
+	if due, taken := o.take(now.Add(10 * interval)); !taken || due != 0 {
+		t.Errorf("later: %s, %v", due, taken)
+	}
+}
+
+func TestWhoAcknowledgedStandsAboveTheButtonsAndInTheThread(t *testing.T) {
+	w := newWorld(t, sinktest.Settings{})
+	m := sinktest.Regressed("abc")
+	m.Offers = []release.Offer{release.OfferRollBack, release.OfferMarkWrong, release.OfferSnooze, release.OfferFreeze}
+	ref := w.deliver(nil, m)
+	next := m
+	next.Sequence++
+	next.Acknowledged = &release.Acknowledgement{What: release.Acknowledged, Who: "Ada <!channel>", Where: "PagerDuty", At: time.Date(2026, 3, 4, 12, 1, 0, 0, time.UTC)}
+	ref = w.deliver(ref, next)
+	const words = "acknowledged by Ada <!channel> in PagerDuty, 2026-03-04 12:01 UTC"
+	p := w.parent()
+	if !strings.Contains(p.Plain(), words) || strings.Contains(p.Markup(), "<!channel>") || len(p.Buttons()) != 4 || p.Edits != 1 {
+		t.Errorf("after %d changes, with %d buttons: %s", p.Edits, len(p.Buttons()), p.Plain())
+	}
+	if b := p.Blocks[len(p.Blocks)-2]; b.Type != "context" {
+		t.Errorf("above the buttons is %s", b.Type)
+	}
+	told := w.slack.Thread(p.TS)
+	if len(told) != 1 || !strings.HasSuffix(told[0].Text, "acknowledged by Ada &lt;!channel&gt; in PagerDuty, 2026-03-04 12:01 UTC") || strings.Contains(told[0].Plain(), m.Headline) {
+		t.Errorf("the thread says %+v", told)
+	}
+	back := next
+	back.Sequence, back.Acknowledged = next.Sequence+1, nil
+	w.deliver(ref, back)
+	if strings.Contains(w.parent().Plain(), "acknowledged") {
+		t.Errorf("what was taken back stands: %s", w.parent().Plain())
+	}
+	// With blocks of one's own as well.
+	own := next
+	own.Release, own.Key, own.Own = "own", release.MessageKey("own"), release.OwnText{Blocks: `[{"type":"section","text":{"type":"mrkdwn","text":"mine"}}]`}
+	w.deliver(nil, own)
+	for _, p := range w.slack.Parents(channel) {
+		if strings.Contains(p.Plain(), "mine") && !strings.Contains(p.Plain(), words) {
+			t.Errorf("own blocks hide it: %s", p.Plain())
+		}
+	}
+}
+
+func TestErrorsOfSlackSayInFullWhatToDo(t *testing.T) {
+	const at = "post message at Slack (receiver deploys): "
+	for title, c := range map[string]struct {
+		spoil func(w *world)
+		want  string
+	}{
+		"a revoked token": {
+			func(w *world) { w.slack.Revoke() },
+			"read the channel at Slack (receiver deploys): put the Bot User OAuth Token of the app into token_file; it is shown under OAuth & Permissions: token_revoked",
+		},
+		"an archived channel": {
+			func(w *world) { w.slack.Put(slacktest.Channel{ID: channel, Archived: true, Member: true}) },
+			at + "the channel is archived: name another in channel: is_archived",
+		},
+		"a wrong channel": {
+			func(w *world) { w.cfg.Channel = "C0NOSUCH" },
+			"read the channel at Slack (receiver deploys): channel is not known to the app: set channel to the channel's id, and invite the app, if it is private: channel_not_found",
+		},
+		"a channel without the app": {
+			func(w *world) { w.slack.Put(slacktest.Channel{ID: channel}) },
+			"read the channel at Slack (receiver deploys): the app is not in the channel: invite it with /invite, or name another in channel: not_in_channel",
+		},
+		"a missing scope": {
+			func(w *world) { w.slack.Forbid("chat:write") },
+			at + "give the app the scope chat:write under OAuth & Permissions and install it again; token_file must hold its token: missing_scope",
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			w := newWorld(t, sinktest.Settings{})
+			c.spoil(w)
+			_, err := w.sink().Deliver(t.Context(), sinktest.Regressed("abc"), nil)
+			if release.ErrorCode(err) != release.CodeInvalid || err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
 	}
 }
 

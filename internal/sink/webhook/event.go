@@ -43,6 +43,8 @@ type Event struct {
 type Data struct {
 	// Key is the same for all messages of a release.
 	Key string `json:"key"`
+	// Kind is release, incident or group where it tells of several together, or test.
+	Kind string `json:"kind,omitempty" jsonschema:"enum=release,enum=incident,enum=group,enum=test"`
 	// Sequence counts the messages of a key: who has seen a later one drops this.
 	Sequence int    `json:"sequence"`
 	State    string `json:"state"`
@@ -64,6 +66,8 @@ type Data struct {
 	DecidedAt *time.Time `json:"decided_at,omitempty"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of an approval that is waited for
+	// Acknowledged is what a person did last to the incident elsewhere.
+	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
 
 	Since string `json:"since,omitempty"`
 	Sure  string `json:"sure,omitempty"`
@@ -82,16 +86,24 @@ type Data struct {
 	More int `json:"more,omitempty"`
 }
 
+// Acknowledged is what a person did to an incident elsewhere.
+type Acknowledged struct {
+	What  string    `json:"what" jsonschema:"enum=acknowledged,enum=resolved"`
+	Who   string    `json:"who"`
+	Where string    `json:"where"` // such as PagerDuty
+	At    time.Time `json:"at"`
+}
+
 // Change is how one signal changed. Numbers that cannot be had are null.
 type Change struct {
 	Signal   string   `json:"signal"`
 	Name     string   `json:"name"`
 	Unit     string   `json:"unit,omitempty"`
-	Before   *float64 `json:"before"`
-	Now      *float64 `json:"now"`
-	Ratio    *float64 `json:"ratio"` // of Now over Before, with its interval
-	Low      *float64 `json:"low"`
-	High     *float64 `json:"high"`
+	Before   *float64 `json:"before" jsonschema:"nullable"`
+	Now      *float64 `json:"now" jsonschema:"nullable"`
+	Ratio    *float64 `json:"ratio" jsonschema:"nullable"` // of Now over Before, with its interval
+	Low      *float64 `json:"low" jsonschema:"nullable"`
+	High     *float64 `json:"high" jsonschema:"nullable"`
 	Sentence string   `json:"sentence"`
 }
 
@@ -128,12 +140,15 @@ func dataOf(m release.Message) Data {
 	cut := func(text string) string { return plain.Cut(text, maxText) }
 	name := func(text string) string { return plain.Cut(text, maxName) }
 	d := Data{
-		Key: m.Key, Sequence: m.Sequence, State: string(m.State), Severity: string(m.Severity), Headline: plain.Headline(m), Test: m.Test,
+		Key: m.Key, Kind: m.Labels["kind"], Sequence: m.Sequence, State: string(m.State), Severity: string(m.Severity), Headline: plain.Headline(m), Test: m.Test,
 		Release: string(m.Release), Cluster: name(m.Workload.Cluster), Namespace: name(m.Workload.Namespace), Workload: name(m.Workload.Name),
 		Verdict: string(m.Verdict), From: name(m.From), To: name(m.To), Commit: name(m.Commit),
 		StartedAt: m.StartedAt.UTC(), DecidedAt: m.DecidedAt, EndedAt: m.EndedAt, ExpiresAt: m.ExpiresAt,
 		Since: cut(m.Since), Sure: cut(m.Sure), Did: cut(m.Did), Next: cut(m.Next), Why: cut(m.Why), Title: cut(m.Own.Title), Text: cut(m.Own.Text),
 		Labels: map[string]string{},
+	}
+	if a := m.Acknowledged; a != nil {
+		d.Acknowledged = &Acknowledged{What: string(a.What), Who: name(a.Who), Where: name(a.Where), At: a.At.UTC()}
 	}
 	for _, c := range first(m.HowBad, maxChanges, &d.More) {
 		d.HowBad = append(d.HowBad, changeOf(c))

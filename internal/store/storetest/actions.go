@@ -97,6 +97,8 @@ func deliverySurvives(t *testing.T, d Database) {
 		Key: a.Key, Release: r.ID, Sink: "chat", Sequence: 2, ToldSequence: 1, Told: release.SaysHealthy,
 		Opening: &release.Message{Key: "k", Sequence: 2, State: release.SaysRegressed, Headline: "it got worse"}, Ref: []byte("\x00\xff ts"),
 	}
+	until := At.Add(time.Hour)
+	want.SnoozedUntil = &until
 	write(t, s, func(tx *store.Tx) error {
 		if _, err := tx.InsertAction(a); err != nil {
 			return err
@@ -111,7 +113,8 @@ func deliverySurvives(t *testing.T, d Database) {
 	same(t, "found", true, found)
 	same(t, "delivery", want, got)
 	same(t, "behind", true, got.Behind())
-	want.Opening, want.ToldSequence, want.Ref = nil, 2, nil
+	same(t, "snoozed", []bool{true, false}, []bool{got.Snoozed(At), got.Snoozed(until)})
+	want.Opening, want.ToldSequence, want.Ref, want.SnoozedUntil = nil, 2, nil, nil
 	write(t, s, func(tx *store.Tx) error {
 		must(t, tx.SaveDelivery(want))
 		all, err := tx.Deliveries(r.ID)
@@ -132,7 +135,16 @@ func aftermathSurvives(t *testing.T, d Database) {
 	must(t, err)
 	same(t, "nothing yet", store.Aftermath{Release: r.ID}, got)
 	at := At
-	want := store.Aftermath{Release: r.ID, Restored: release.ActionDone, RestoredDetail: "it is back", RestoredAt: &at, Closed: "superseded"}
+	want := store.Aftermath{
+		Release: r.ID, Restored: release.ActionDone, RestoredDetail: "it is back", RestoredAt: &at, Closed: "superseded",
+		Wrong:        &release.Mark{At: At, By: "ann", Why: "it was the load test"},
+		Acknowledged: &release.Acknowledgement{What: release.Acknowledged, Who: "Ada", Where: "PagerDuty", At: At},
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.SaveAftermath(want) })
+	got, err = s.Aftermath(t.Context(), r.ID)
+	must(t, err)
+	same(t, "aftermath", want, got)
+	want.Wrong, want.Acknowledged = nil, nil
 	write(t, s, func(tx *store.Tx) error { return tx.SaveAftermath(want) })
 	got, err = s.Aftermath(t.Context(), r.ID)
 	must(t, err)
@@ -225,9 +237,22 @@ func incidentGathers(t *testing.T, d Database) {
 	must(t, err)
 	same(t, "alerts that are posted", 1, len(alerts))
 	same(t, "alert", told.ID, alerts[0].Release)
+	i.Acknowledged = &release.Acknowledgement{What: release.Acknowledged, Who: "Ada", Where: "PagerDuty", At: At}
+	write(t, s, func(tx *store.Tx) error {
+		must(t, tx.SaveIncident(i))
+		return tx.SaveAftermath(store.Aftermath{Release: late.ID, Wrong: &release.Mark{At: At, By: "ann", Why: "so it is"}})
+	})
 	firing, err := s.FiringIncidents(t.Context())
 	must(t, err)
 	same(t, "firing incidents", []store.Incident{i}, firing)
+	members, err = s.Members(t.Context(), i.ID)
+	must(t, err)
+	same(t, "who marked the last one wrong", "ann", members[1].Aftermath.Wrong.By+members[1].Verdict.Wrong.By[3:])
+	write(t, s, func(tx *store.Tx) error {
+		n, err := tx.Unsettled(i.ID)
+		same(t, "unsettled after one was marked wrong", 1, n)
+		return err
+	})
 	i.State, i.EndedAt = store.AlertResolved, &posted
 	write(t, s, func(tx *store.Tx) error { return tx.SaveIncident(i) })
 	firing, err = s.FiringIncidents(t.Context())

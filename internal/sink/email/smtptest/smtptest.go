@@ -37,6 +37,8 @@ type Mail struct {
 	Text       string    `json:"text"`
 	HTML       string    `json:"html"`
 	TLS        bool      `json:"tls"`
+	// At is when it was taken.
+	At time.Time `json:"-"`
 }
 
 // Server is a mail server.
@@ -174,6 +176,7 @@ func (s *session) Data(r io.Reader) error {
 		return &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 6, 0}, Message: err.Error()}
 	}
 	s.server.mu.Lock()
+	s.mail.At = time.Now()
 	s.server.mails = append(s.server.mails, s.mail)
 	s.server.mu.Unlock()
 	if s.lose {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/sink/standin"
 )
@@ -33,6 +34,8 @@ type Annotation struct {
 	Tags      []string `json:"tags"`
 	Text      string   `json:"text"`
 	Changes   int      `json:"-"`
+	// At is when it was made.
+	At time.Time `json:"-"`
 }
 
 // Server is a Grafana.
@@ -149,7 +152,7 @@ func (s *Server) make(w http.ResponseWriter, r *http.Request, org int64) {
 		say(w, http.StatusNotFound, "Dashboard not found")
 		return
 	}
-	n := &Annotation{Org: org, Dashboard: in.Dashboard, Panel: in.Panel, Time: in.Time, TimeEnd: in.TimeEnd, Tags: in.Tags, Text: in.Text}
+	n := &Annotation{At: time.Now(), Org: org, Dashboard: in.Dashboard, Panel: in.Panel, Time: in.Time, TimeEnd: in.TimeEnd, Tags: in.Tags, Text: in.Text}
 	if problem := n.problem(); problem != "" {
 		say(w, http.StatusBadRequest, problem)
 		return

@@ -42,6 +42,8 @@ type Event struct {
 	Links     []Link   `json:"links,omitempty"`
 	Client    string   `json:"client,omitempty"`
 	ClientURL string   `json:"client_url,omitempty"`
+	// At is when it was taken.
+	At time.Time `json:"-"`
 }
 
 // Payload is what an event tells.
@@ -184,6 +186,7 @@ func (s *Server) apply(service string, e Event) {
 		inc = &Incident{RoutingKey: service, DedupKey: e.DedupKey}
 		s.incidents[id], s.order = inc, append(s.order, id)
 	}
+	e.At = time.Now()
 	inc.Events = append(inc.Events, e)
 	switch {
 	case e.Action == "resolve":

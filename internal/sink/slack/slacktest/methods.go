@@ -107,10 +107,9 @@ func (s *Server) post(p url.Values) (map[string]any, fault) {
 	if f := fill(m, p); f.code != "" {
 		return nil, f
 	}
-	if since := time.Since(s.perTS[m.Channel]); since < s.limited {
-		return nil, fault{code: "ratelimited", after: max(s.limited-since, time.Second).Round(time.Second)}
+	if after := s.pass(m.Channel, time.Now()); after > 0 {
+		return nil, fault{code: "ratelimited", after: after.Round(time.Second)}
 	}
-	s.perTS[m.Channel] = time.Now()
 	m.TS = s.stamp()
 	s.messages = append(s.messages, m)
 	return map[string]any{"channel": m.Channel, "ts": m.TS, "message": map[string]any{"text": m.Text, "ts": m.TS}}, none

@@ -69,9 +69,10 @@ type Server struct {
 	channels map[string]Channel
 	messages []*Message
 	files    map[string]*File
-	clock    int64 // of the last timestamp, microseconds
-	perTS    map[string]time.Time
+	clock    int64            // of the last timestamp, microseconds
+	rates    map[string]*rate // by channel
 	limited  time.Duration
+	burst    int
 	sockets  sockets
 }
 
@@ -83,7 +84,7 @@ var AllScopes = []string{"chat:write", "channels:history", "groups:history", "fi
 func New(token, appToken string, channels ...Channel) *Server {
 	s := &Server{
 		token: token, appToken: appToken, channels: map[string]Channel{}, files: map[string]*File{}, scopes: map[string]bool{},
-		perTS: map[string]time.Time{},
+		rates: map[string]*rate{},
 	}
 	for _, c := range channels {
 		s.channels[c.ID] = c
@@ -130,11 +131,48 @@ func (s *Server) Put(c Channel) {
 }
 
 // Limit has one message per channel taken in that time, as Slack does with one
-// in a second; the others are told to come again.
-func (s *Server) Limit(every time.Duration) {
+// in a second, after a burst; the others are told to come again.
+func (s *Server) Limit(every time.Duration, burst int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limited = every
+	s.limited, s.burst = every, burst
+}
+
+// rate is what was posted in a channel.
+type rate struct {
+	next  time.Time // when a message would be taken without bursts
+	taken []time.Time
+	over  int
+}
+
+// Posted is when each message of a channel was taken, and how many were told to
+// come again.
+func (s *Server) Posted(channel string) (taken []time.Time, over int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.rates[channel]; r != nil {
+		return slices.Clone(r.taken), r.over
+	}
+	return nil, 0
+}
+
+// pass takes a message, or says when to come again.
+func (s *Server) pass(channel string, now time.Time) (after time.Duration) {
+	r := s.rates[channel]
+	if r == nil {
+		r = &rate{}
+		s.rates[channel] = r
+	}
+	if r.next.Before(now) {
+		r.next = now
+	}
+	if wait := r.next.Sub(now) - time.Duration(max(s.burst-1, 0))*s.limited; wait > 0 {
+		r.over++
+		return max(wait, time.Second)
+	}
+	r.next = r.next.Add(s.limited)
+	r.taken = append(r.taken, now)
+	return 0
 }
 
 // Delete removes a message, as a person may.

@@ -34,6 +34,8 @@ type Event struct {
 	Time            time.Time       `json:"time"`
 	DataContentType string          `json:"datacontenttype"`
 	Data            json.RawMessage `json:"data"`
+	// At is when it was taken.
+	At time.Time `json:"-"`
 }
 
 // Server is such a service.
@@ -101,6 +103,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request) {
 	if slices.ContainsFunc(s.events, func(old Event) bool { return old.ID == e.ID && old.Source == e.Source }) {
 		s.again++
 	} else {
+		e.At = time.Now()
 		s.events = append(s.events, e)
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -176,7 +176,7 @@ func (s *Server) answers(ctx context.Context) error {
 
 // URL is that of one of its databases, for the user watchtower.
 func (s *Server) URL(database string) string {
-	return (&url.URL{Scheme: "postgres", User: url.User("watchtower"), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}).String()
+	return (&url.URL{Scheme: "postgres", User: url.User("watchtower"), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}, "port": {s.port()}}.Encode()}).String()
 }
 
 // Create makes an empty database and answers with its URL.
