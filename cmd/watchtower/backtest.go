@@ -87,7 +87,7 @@ func runBacktest(cmd *cobra.Command, f backtestFlags) error {
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	opt.Progress = progress(stderr)
+	opt.Progress, opt.KnownGood = progress(stderr), good
 	fmt.Fprintf(stderr, "looking for rollouts from %s to %s\n", opt.From.Format(time.RFC3339), opt.To.Format(time.RFC3339))
 	report, err := app.Backtest(ctx, opt)
 	if err != nil {

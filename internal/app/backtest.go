@@ -16,6 +16,7 @@ type BacktestOptions struct {
 	From, To      time.Time
 	Observe, Tick time.Duration  // 0: the policy's, and the configuration's
 	Lag           *time.Duration // nil: the configuration's
+	KnownGood     []string       // releases that were sound, as namespace/replicaset
 	Progress      func(done, found int)
 }
 
@@ -42,7 +43,7 @@ func Backtest(ctx context.Context, opt BacktestOptions) (*backtest.Report, error
 	}
 	o := backtest.Options{
 		From: opt.From, To: opt.To, Observe: opt.Observe, Tick: opt.Tick, Lag: cfg.Prometheus.Lag,
-		Progress: opt.Progress, Limits: querier.Limits(),
+		KnownGood: opt.KnownGood, Progress: opt.Progress, Limits: querier.Limits(),
 		Policy: func(namespace, workload string) release.Policy {
 			p, _ := cfg.PolicyFor(namespace, workload, nil)
 			if opt.ConfigPath == "" {

@@ -73,6 +73,41 @@ func (r *recorder) Judged(ctx context.Context, w release.Workload) (map[string]r
 	return r.store.Judged(ctx, r.cluster, w.UID)
 }
 
+// Earlier lists the last releases of a workload that proved sound. One that was taken
+// back although it was sound tells of its time until then.
+func (r *recorder) Earlier(ctx context.Context, rel release.Release) ([]verify.Earlier, error) {
+	const newest = 30
+	records, err := r.store.Releases(ctx, store.Filter{
+		Namespace: rel.Workload.Namespace, Workload: rel.Workload.Name, Before: rel.SeenAt, Limit: newest,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []verify.Earlier
+	until := rel.StartedAt
+	for _, rec := range records {
+		e := rec.Release
+		if e.ID == rel.ID || e.Workload.UID != rel.Workload.UID {
+			continue
+		}
+		if !rec.Live && e.Previous != nil && verify.Sound(rec.Verdict) {
+			last := until
+			if rec.Verdict.Wrong != nil {
+				after, err := r.store.Aftermath(ctx, e.ID)
+				if err != nil {
+					return nil, err
+				}
+				if after.Restored != "" {
+					last = rec.Verdict.UpdatedAt
+				}
+			}
+			out = append(out, verify.Earlier{ReplicaSet: e.ReplicaSet.Name, Previous: e.Previous.Name, StartedAt: e.StartedAt, Until: last})
+		}
+		until = e.StartedAt
+	}
+	return out, nil
+}
+
 // rollouts passes what the watcher sees to the verifier; a replica that stands
 // by has none.
 type rollouts struct{ verifier *verify.Verifier }

@@ -34,6 +34,9 @@ type Options struct {
 	Policy func(namespace, workload string) release.Policy
 	// Workers is how many releases are replayed at once; 0: as many as there are processors.
 	Workers int
+	// KnownGood are releases that are known to be sound, as namespace/replicaset, whatever is
+	// found: what they did in their rollouts, later ones of the workload may do.
+	KnownGood []string
 	// Progress is told how many of the releases found have been replayed; nil: nobody.
 	Progress func(done, found int)
 	// Limits of one query.
@@ -157,11 +160,11 @@ func (r *runner) first(ctx context.Context, candidates []candidate, out []*Relea
 	return g.Wait()
 }
 
-// again replays the releases of which others may be the cause, with what was known
-// of these at each tick, each once: those of whose time all are known, where nothing is
-// from some time on; zero: all are.
+// again replays the releases of which others may be the cause, or which may do what the
+// workload does in every rollout, with what was known of these at each tick, each once:
+// those of whose time all are known, where nothing is from some time on; zero: all are.
 func (r *runner) again(ctx context.Context, out []*Release, unknown time.Time) error {
-	byNamespace, byCaller := map[string][]verify.Suspect{}, map[string][]verify.Suspect{}
+	byNamespace, byCaller, byWorkload := map[string][]verify.Suspect{}, map[string][]verify.Suspect{}, map[string][]*Release{}
 	for _, rel := range out {
 		if rel == nil {
 			continue
@@ -170,34 +173,60 @@ func (r *runner) again(ctx context.Context, out []*Release, unknown time.Time) e
 		for _, set := range rel.suspect.CalledBy {
 			byCaller[set] = append(byCaller[set], rel.suspect)
 		}
+		byWorkload[rel.workload()] = append(byWorkload[rel.workload()], rel)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opt.Workers)
-	for i, rel := range out {
-		if rel == nil || !rel.others || !unknown.IsZero() && !unknown.After(rel.StartedAt.Add(rel.policy.Observe)) {
-			continue
-		}
-		rel.others = false
-		others := slices.Clone(byNamespace[rel.Namespace])
-		for _, set := range rel.sets() {
-			others = append(others, byCaller[set]...)
-		}
-		others = slices.DeleteFunc(others, func(s verify.Suspect) bool {
-			return s.Namespace == rel.Namespace && s.Workload == rel.Workload || s.Began.Sub(rel.StartedAt).Abs() > rel.policy.Observe
-		})
-		if len(others) == 0 {
-			rel.tape = nil
-			continue
-		}
-		verify.SortSuspects(others)
-		g.Go(func() (err error) {
-			if out[i], err = r.oneAgain(ctx, rel, others); err == nil {
-				out[i].suspect = rel.suspect // of those that are still to be replayed again
+	for _, own := range byWorkload {
+		g.Go(func() error {
+			for i, rel := range own { // in the order of time: a release is held against those before it
+				if !rel.mayBeAgain() || !unknown.IsZero() && !unknown.After(rel.StartedAt.Add(rel.policy.Observe)) {
+					continue
+				}
+				others := slices.Clone(byNamespace[rel.Namespace])
+				for _, set := range rel.sets() {
+					others = append(others, byCaller[set]...)
+				}
+				if err := r.heldAgainst(ctx, rel, others, own[:i]); err != nil {
+					return err
+				}
 			}
-			return err
+			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// heldAgainst replays a release again with what is known of others, and of those before it.
+func (r *runner) heldAgainst(ctx context.Context, rel *Release, others []verify.Suspect, before []*Release) error {
+	others = slices.DeleteFunc(others, func(s verify.Suspect) bool {
+		return !rel.others || s.Namespace == rel.Namespace && s.Workload == rel.Workload || s.Began.Sub(rel.StartedAt).Abs() > rel.policy.Observe
+	})
+	earlier := r.earlier(rel, before)
+	if len(others)+len(earlier) == 0 {
+		rel.others, rel.convicted, rel.tape = false, false, nil
+		return nil
+	}
+	verify.SortSuspects(others)
+	again, err := r.oneAgain(ctx, rel, others, earlier)
+	if err != nil {
+		return err
+	}
+	again.suspect = rel.suspect // of those that are still to be replayed again
+	*rel = *again
+	return nil
+}
+
+// earlier lists the sound ones of the releases before one, newest first.
+func (r *runner) earlier(rel *Release, before []*Release) []verify.Earlier {
+	var out []verify.Earlier
+	for _, e := range slices.Backward(before) {
+		sound := slices.Contains(r.opt.KnownGood, e.key()) || verify.Sound(release.Verdict{Kind: e.Verdict, AffectedBy: e.AffectedBy})
+		if rel.convicted && sound && e.Previous != nil {
+			out = append(out, verify.Earlier{ReplicaSet: e.ReplicaSet, Previous: *e.Previous, StartedAt: e.StartedAt, Until: e.until})
+		}
+	}
+	return out
 }
 
 // store counts what is asked of a metric store, and asks again where it could not

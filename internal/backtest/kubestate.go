@@ -26,8 +26,10 @@ type candidate struct {
 	created                           time.Time
 	// exported says that the scrape renamed what conflicts with its own labels.
 	exported bool
-	// next is the ReplicaSet of the same Deployment that was created after it.
-	next *candidate
+	// next is the ReplicaSet of the same Deployment that was created after it; before is how
+	// many were created before it.
+	next   *candidate
+	before int
 }
 
 // findChunk is how long a time is searched for new ReplicaSets at once.
@@ -56,7 +58,12 @@ func (k kubeState) find(ctx context.Context, from, to time.Time) ([]candidate, e
 	slices.SortFunc(out, func(a, b candidate) int {
 		return cmp.Or(a.created.Compare(b.created), strings.Compare(a.namespace, b.namespace), strings.Compare(a.replicaSet, b.replicaSet))
 	})
-	newest := map[[2]string]*candidate{}
+	count, newest := map[[2]string]int{}, map[[2]string]*candidate{}
+	for i := range out {
+		of := [2]string{out[i].namespace, out[i].deployment}
+		out[i].before = count[of]
+		count[of]++
+	}
 	for i := len(out) - 1; i >= 0; i-- {
 		of := [2]string{out[i].namespace, out[i].deployment}
 		out[i].next, newest[of] = newest[of], &out[i]

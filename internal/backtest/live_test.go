@@ -132,6 +132,10 @@ func (c *cluster) Judged(context.Context, release.Workload) (map[string]release.
 	return nil, nil
 }
 
+func (c *cluster) Earlier(context.Context, release.Release) ([]verify.Earlier, error) {
+	return nil, nil
+}
+
 func (c *cluster) PolicyFor(string, string, map[string]string) (release.Policy, []error) {
 	return c.policy, nil
 }

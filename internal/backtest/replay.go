@@ -29,23 +29,24 @@ func (r *runner) one(ctx context.Context, c candidate) (*Release, error) {
 		return nil, nil
 	}
 	t := &tape{scene: scene}
-	if err := r.live(ctx, t, nil, out); err != nil {
+	if err := r.live(ctx, t, nil, nil, out); err != nil {
 		return nil, err
 	}
-	if out.others {
+	out.convicted = out.convicted && c.before > 0
+	if out.mayBeAgain() {
 		out.tape = t
 	}
 	return out, nil
 }
 
 // oneAgain replays a release of which others may be the cause, with what was known of
-// these at each tick.
-func (r *runner) oneAgain(ctx context.Context, before *Release, others []verify.Suspect) (*Release, error) {
+// these at each tick, and of the workload's earlier releases.
+func (r *runner) oneAgain(ctx context.Context, before *Release, others []verify.Suspect, earlier []verify.Earlier) (*Release, error) {
 	out := &Release{candidate: before.candidate, policy: before.policy}
-	if err := r.live(ctx, before.tape, others, out); err != nil {
+	if err := r.live(ctx, before.tape, others, earlier, out); err != nil {
 		return nil, err
 	}
-	out.others = false
+	out.others, out.convicted = false, false
 	return out, nil
 }
 
@@ -73,16 +74,19 @@ func (r *runner) skip(c candidate, why string) {
 }
 
 // live lives a release from its start to its end.
-func (r *runner) live(ctx context.Context, t *tape, others []verify.Suspect, out *Release) error {
+func (r *runner) live(ctx context.Context, t *tape, others []verify.Suspect, earlier []verify.Earlier, out *Release) error {
 	s := t.scene
 	reader := &player{tape: t, lag: r.opt.Lag, Reader: signal.NewReader(r.cat, r.store, signal.Options{
 		Tick: r.opt.Tick, Lag: r.opt.Lag, Origin: s.rel.StartedAt, SliceTicks: sliceTicks, ScrapeLookback: time.Minute, Limits: r.opt.Limits,
 	})}
 	replay := verify.NewReplay(s.rel, out.policy, r.opt.Tick)
-	replay.Others = others
+	replay.Others, replay.Earlier = others, earlier
 	replay.Peers = func() []string { return r.peers(ctx, s.candidate) }
 	replay.AskPeers = func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
 		return reader.History(ctx, subjects, length)
+	}
+	replay.AskRollouts = func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
+		return reader.Rollouts(ctx, subjects, length)
 	}
 	if err := r.history(ctx, s, reader, replay); err != nil {
 		return err

@@ -87,7 +87,9 @@ type Release struct {
 	lived     release.Release
 	verdict   release.Verdict // with curves, of a regression
 	suspect   verify.Suspect
-	others    bool // another release may be the cause of what speaks against it
+	others    bool      // another release may be the cause of what speaks against it
+	convicted bool      // by numbers, and there was a release before it
+	until     time.Time // when it was overtaken or taken back; zero: not while it was looked at
 	tape      *tape
 }
 
@@ -107,6 +109,12 @@ type Needs struct {
 
 // key names a release as a user does.
 func (r *Release) key() string { return r.Namespace + "/" + r.ReplicaSet }
+
+// workload names the Deployment.
+func (r *Release) workload() string { return r.Namespace + "/" + r.Workload }
+
+// mayBeAgain reports whether the release is to be replayed again once others are known.
+func (r *Release) mayBeAgain() bool { return r.others || r.convicted }
 
 // sets are the ReplicaSets of both arms, as namespace/name.
 func (r *Release) sets() []string {
@@ -144,7 +152,10 @@ func (r *Release) take(s *scene, replay *verify.Replay, v release.Verdict) {
 	}
 	r.Verdict, r.Summary, r.Reason = v.Kind, release.Headline(rel, v), v.Reason
 	r.EValue, r.Threshold, r.Findings, r.AffectedBy = v.EValue, v.Threshold, v.Findings, v.AffectedBy
-	r.suspect, r.others = replay.Suspect(), replay.MayBeOthers()
+	r.suspect, r.others, r.convicted = replay.Suspect(), replay.MayBeOthers(), replay.Convicted()
+	if r.until = s.back; s.candidate.next != nil && (r.until.IsZero() || s.candidate.next.created.Before(r.until)) {
+		r.until = s.candidate.next.created
+	}
 	if v.Kind == release.Regressed {
 		r.verdict = replay.Curves(v)
 	}

@@ -41,7 +41,7 @@ func (r *Release) Why() string {
 		parts = append(parts, release.Integer(r.Needs.Requests)+" more requests needed")
 	}
 	switch r.AffectedBy {
-	case "":
+	case "", release.EveryRollout: // the reason says it
 	case release.Unreleased:
 		parts = append(parts, "the stable pods had trouble too")
 	default:

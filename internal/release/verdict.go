@@ -80,7 +80,7 @@ type Verdict struct {
 	// observation ended early, what is missing.
 	Reason string `json:"reason,omitempty"`
 	// AffectedBy is the release that may be the cause of what is seen here, as
-	// namespace/replicaset, or Unreleased.
+	// namespace/replicaset, or Unreleased, or EveryRollout.
 	AffectedBy string    `json:"affected_by,omitempty"`
 	Needs      *Needs    `json:"needs,omitempty"`
 	Findings   []Finding `json:"findings,omitempty"`
@@ -98,8 +98,12 @@ type Verdict struct {
 }
 
 // Unreleased is the cause of trouble that old and new pods have alike and that no
-// other release is known to make.
-const Unreleased = "unreleased"
+// other release is known to make; EveryRollout that of trouble which the workload has
+// whenever it is rolled out, whatever the image.
+const (
+	Unreleased   = "unreleased"
+	EveryRollout = "every rollout"
+)
 
 // Needs tells how much more data a decision would take.
 type Needs struct {

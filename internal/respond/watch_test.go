@@ -102,6 +102,10 @@ func (silent) History(context.Context, []signal.Subject, time.Duration) map[rele
 	return nil
 }
 
+func (silent) Rollouts(context.Context, []signal.Subject, time.Duration) map[release.ID]signal.Result {
+	return nil
+}
+
 func (silent) Forget(release.ID) {}
 
 // loopRecorder is the loop's way to a process, as app's is.
@@ -143,6 +147,10 @@ func (l loopRecorder) Live(ctx context.Context) ([]verify.Recorded, error) {
 
 func (l loopRecorder) Judged(ctx context.Context, w release.Workload) (map[string]release.VerdictKind, error) {
 	return l.p.store.Judged(ctx, "lab", w.UID)
+}
+
+func (l loopRecorder) Earlier(context.Context, release.Release) ([]verify.Earlier, error) {
+	return nil, nil
 }
 
 type onePolicy struct{ release.Policy }
@@ -203,14 +211,7 @@ func (r *watchRun) step() {
 	}
 	switch what {
 	case "deploy", "lost deploy":
-		r.versions[name]++
-		rel := r.w.cluster.deploy(name, r.versions[name])
-		r.watched.mu.Lock()
-		r.watched.bad[rel.ReplicaSet.UID] = rapid.Bool().Draw(r.t, "bad")
-		r.watched.mu.Unlock()
-		ro := r.watched.snapshot(name)
-		r.seen[name] = append(r.seen[name], ro)
-		if what == "deploy" {
+		if ro := r.deploy(name, rapid.Bool().Draw(r.t, "bad")); what == "deploy" {
 			r.verifier.Rollout(ro)
 		}
 	case "again":
@@ -231,6 +232,18 @@ func (r *watchRun) step() {
 			r.t.Fatalf("close: %v", err)
 		}
 	}
+}
+
+// deploy has the cluster roll out the next version of a workload.
+func (r *watchRun) deploy(name string, bad bool) release.Rollout {
+	r.versions[name]++
+	rel := r.w.cluster.deploy(name, r.versions[name])
+	r.watched.mu.Lock()
+	r.watched.bad[rel.ReplicaSet.UID] = bad
+	r.watched.mu.Unlock()
+	ro := r.watched.snapshot(name)
+	r.seen[name] = append(r.seen[name], ro)
+	return ro
 }
 
 // TestNoWatchEventMisleads has the whole loop watch a cluster whose events are
@@ -256,6 +269,10 @@ func TestNoWatchEventMisleads(t *testing.T) {
 				r.end()
 				r.w.process.stop()
 			}()
+			for _, bad := range []bool{false, true} { // one at least is rolled back
+				r.verifier.Rollout(r.deploy("webapp", bad))
+				time.Sleep(20 * time.Second)
+			}
 			for range rapid.IntRange(5, 30).Draw(rt, "steps") {
 				r.step()
 			}

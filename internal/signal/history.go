@@ -13,13 +13,32 @@ import (
 // tick that holds StartedAt. Only the stable side of the readings is filled.
 // Nothing of it is kept: after an error it is simply asked for again.
 func (r *Reader) History(ctx context.Context, subjects []Subject, length time.Duration) map[release.ID]Result {
-	all := make([]*tracked, 0, len(subjects))
-	out := make(map[release.ID]Result, len(subjects))
 	ticks := length.Milliseconds() / r.grid.tick
-	for _, s := range subjects {
+	return r.once(ctx, subjects, func(s Subject) *tracked {
 		end := r.grid.first(s.StartedAt)
 		t := r.newTracked(s, true, end-ticks*r.grid.tick)
 		t.until = end
+		return t
+	})
+}
+
+// Rollouts counts both arms of each subject in the ticks of the given length of time from
+// the tick that holds StartedAt on, as Read did or would have. Nothing of it is kept.
+func (r *Reader) Rollouts(ctx context.Context, subjects []Subject, length time.Duration) map[release.ID]Result {
+	return r.once(ctx, subjects, func(s Subject) *tracked {
+		begin := r.grid.first(s.StartedAt)
+		t := r.newTracked(s, false, begin)
+		t.until = begin + length.Milliseconds()/r.grid.tick*r.grid.tick
+		return t
+	})
+}
+
+// once counts subjects of which nothing is kept.
+func (r *Reader) once(ctx context.Context, subjects []Subject, track func(Subject) *tracked) map[release.ID]Result {
+	all := make([]*tracked, 0, len(subjects))
+	out := make(map[release.ID]Result, len(subjects))
+	for _, s := range subjects {
+		t := track(s)
 		t.setPods(s)
 		all = append(all, t)
 	}

@@ -89,6 +89,10 @@ func (s *cannedSource) History(_ context.Context, subjects []signal.Subject, _ t
 	return out
 }
 
+func (s *cannedSource) Rollouts(context.Context, []signal.Subject, time.Duration) map[release.ID]signal.Result {
+	return nil
+}
+
 func (s *cannedSource) Forget(release.ID) {}
 
 // BenchmarkRollouts replays rollouts at 20 requests/s with 5 s ticks and prints
@@ -166,6 +170,11 @@ func replayBeside(ctx context.Context, w *world, p release.Policy, peers map[str
 
 // replayWith is the same of a source that was set up.
 func replayWith(ctx context.Context, w *world, p release.Policy, peers map[string]*world, setUp func(*simSource)) release.Verdict {
+	return replayAfter(ctx, w, p, peers, nil, setUp)
+}
+
+// replayAfter is the same after earlier sound releases.
+func replayAfter(ctx context.Context, w *world, p release.Policy, peers map[string]*world, earlier []Earlier, setUp func(*simSource)) release.Verdict {
 	src, m, cluster := newSimSource(simTick), newMemory(), newSimCluster()
 	for name, peer := range peers {
 		src.worlds[release.ID("peer:shop/"+name)] = peer
@@ -181,7 +190,7 @@ func replayWith(ctx context.Context, w *world, p release.Policy, peers map[strin
 		ID: "r", Workload: release.Workload{Namespace: "shop", Name: "w", UID: "w"}, ReplicaSet: rs("new", 0, "v2"), Previous: &old,
 		StartedAt: replayStart, SeenAt: replayStart, HistoryUntil: replayStart,
 	}
-	src.worlds["r"] = w
+	src.worlds["r"], m.earlier = w, earlier
 	setUp(src)
 	v.track(r, p, release.Verdict{})
 	for now := replayStart; len(v.live) > 0; now = now.Add(simTick) {

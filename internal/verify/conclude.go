@@ -39,6 +39,8 @@ func conclude(t *verification, now time.Time) release.Verdict {
 	excuse := t.excuse()
 	if v.AffectedBy = t.affectedBy; !t.suffers() {
 		v.AffectedBy = ""
+	} else if v.AffectedBy == "" && t.rollouts.usual {
+		v.AffectedBy = release.EveryRollout
 	} else if v.AffectedBy == "" && (t.outside() || excuse != "") {
 		v.AffectedBy = release.Unreleased
 	}
@@ -83,6 +85,8 @@ func (t *verification) excuse() string {
 	switch {
 	case t.affectedBy != "":
 		return "it does worse than before, as " + t.affectedBy + ", which rolled out just before that, does; its own pods did well until then, or its stable pods do no better"
+	case t.rollouts.usual:
+		return t.rollouts.say()
 	case !t.mayBeOthers():
 		return ""
 	case t.peers.excuse():

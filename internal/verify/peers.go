@@ -210,6 +210,7 @@ func (v *Verifier) askOthers(ctx context.Context, now time.Time, wanting []*veri
 			t.hearPeers(ctx, subjects, results, now)
 			v.mu.Unlock()
 		}
+		v.askEarlier(within, t, now)
 		v.mu.Lock()
 		wanted = t.wantsDays(now)
 		v.mu.Unlock()

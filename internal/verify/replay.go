@@ -20,6 +20,10 @@ type Replay struct {
 	// where none can be asked. Peers names them.
 	AskPeers func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result
 	Peers    func() []string
+	// AskRollouts counts both arms of earlier rollouts, as Source.Rollouts does, and
+	// Earlier lists those of sound releases, newest first; nil where there are none.
+	AskRollouts func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result
+	Earlier     []Earlier
 }
 
 // NewReplay begins the observation of a release that is looked at every tick.
@@ -58,6 +62,9 @@ func (r *Replay) Take(res signal.Result, at time.Time) release.Verdict {
 		subjects, length := r.t.peerSubjects(r.Peers(), at)
 		r.t.hearPeers(context.Background(), subjects, r.AskPeers(subjects, length), at)
 	}
+	if len(r.Earlier) > 0 && r.t.wantsEarlier(at) {
+		r.t.hearEarlier(r.t.readEarlier(context.Background(), r.Earlier, at, r.AskPeers, r.AskRollouts), at)
+	}
 	if r.AskPeers != nil && r.t.wantsDays(at) {
 		r.t.hearDays(r.t.readDays(context.Background(), at, r.AskPeers), at)
 	}
@@ -71,6 +78,10 @@ func (r *Replay) Suspect() Suspect { return r.t.asSuspect() }
 // MayBeOthers reports whether another release may be the cause of what speaks
 // against this one.
 func (r *Replay) MayBeOthers() bool { return r.t.mayBeOthers() }
+
+// Convicted reports whether the numbers speak against the release: then it is compared
+// with earlier ones.
+func (r *Replay) Convicted() bool { return r.t.assessment.Regressed }
 
 // Close is the last word on a release that was overtaken.
 func (r *Replay) Close(why string, by release.ID, at time.Time) release.Verdict {

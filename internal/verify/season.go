@@ -42,14 +42,21 @@ type season struct {
 func (s season) bad() bool { return s.days >= leastDays && 2*s.worse >= s.days }
 
 // wantsDays reports whether it is to be asked how earlier days were: before a release is
-// called regressed by the past alone, and again where they were bad by then.
+// called regressed by the past alone, and again where they were bad by then, since what
+// comes every day ends every day.
 func (t *verification) wantsDays(now time.Time) bool {
-	again := t.season.asked.IsZero() || t.season.bad() && now.Sub(t.season.asked) >= peersEvery
-	return again && t.assessment.Regressed && !t.season.usual && t.release.Previous != nil && t.mayBeOthers() && t.affectedBy == "" && !t.peers.excuse()
+	every := peersEvery
+	if t.season.usual {
+		every = daysAhead
+	}
+	speaks := t.assessment.Regressed && (!t.season.usual || t.assessment.E >= t.assessment.Threshold)
+	again := t.season.asked.IsZero() || t.season.bad() && now.Sub(t.season.asked) >= every
+	return again && speaks && t.release.Previous != nil && t.mayBeOthers() && t.affectedBy == "" && !t.peers.excuse() && !t.rollouts.usual
 }
 
-// asksHistory reads what workloads did, as Source.History does.
-type asksHistory func([]signal.Subject, time.Duration) map[release.ID]signal.Result
+// asks reads what workloads did for some time before the StartedAt of each, as
+// Source.History does, or after it, as Source.Rollouts does.
+type asks func([]signal.Subject, time.Duration) map[release.ID]signal.Result
 
 // day is what was read of the time of an earlier day.
 type day struct {
@@ -61,7 +68,7 @@ type day struct {
 // readDays reads how the workload did on each of the days before. It changes nothing.
 // Days that cannot be read are left out; when the last two are not known nothing before
 // them is asked for.
-func (t *verification) readDays(ctx context.Context, now time.Time, ask asksHistory) []day {
+func (t *verification) readDays(ctx context.Context, now time.Time, ask asks) []day {
 	var out []day
 	w := t.release.Workload
 	for n := 1; n <= daysAsked && ctx.Err() == nil && (n <= 2 || len(out) > 0); n++ {
@@ -79,7 +86,7 @@ func (t *verification) readDays(ctx context.Context, now time.Time, ask asksHist
 
 // hearDays judges each of the days.
 func (t *verification) hearDays(days []day, now time.Time) {
-	t.season = season{asked: now}
+	t.season = season{asked: now, usual: t.season.usual}
 	for _, d := range days {
 		v, served := t.pretend(d.subject, d.readings, d.split)
 		if !served {
@@ -100,8 +107,8 @@ func (t *verification) hearDays(days []day, now time.Time) {
 // the day, as long as anything speaks against it: afterwards what was found stays.
 func (t *verification) compareDays() {
 	lead, ok := leading(t.assessment)
-	if ok && t.season.bad() && t.assessment.E >= t.assessment.Threshold {
-		t.season.usual = lead.Effect != nil && lead.Effect.Low <= usualHarm*t.season.most
+	if ok && !t.season.asked.IsZero() && t.assessment.E >= t.assessment.Threshold {
+		t.season.usual = t.season.bad() && lead.Effect != nil && lead.Effect.Low <= usualHarm*t.season.most
 	}
 }
 

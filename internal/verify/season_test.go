@@ -71,7 +71,7 @@ func TestEarlierDaysAreNotAskedForOnceTheTimeIsUp(t *testing.T) {
 
 func TestWhatWasUsualStaysSoWhenItIsOverButNotWhenItGrows(t *testing.T) {
 	v := newVerification(release.Release{ID: "r", StartedAt: replayStart}, testPolicy(), simTick)
-	v.season = season{days: 7, worse: 6, most: 3}
+	v.season = season{asked: replayStart, days: 7, worse: 6, most: 3}
 	for _, c := range []struct {
 		says   string
 		e, low float64

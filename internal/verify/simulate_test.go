@@ -168,6 +168,16 @@ func (s *simSource) History(_ context.Context, subjects []signal.Subject, _ time
 	return out
 }
 
+// Rollouts serves them from their start on.
+func (s *simSource) Rollouts(ctx context.Context, subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
+	out := map[release.ID]signal.Result{}
+	for _, sub := range subjects {
+		s.Forget(sub.ID)
+		out[sub.ID] = s.Read(ctx, sub.StartedAt.Add(length), []signal.Subject{sub})[sub.ID]
+	}
+	return out
+}
+
 func (s *simSource) Forget(id release.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,6 +241,7 @@ type memory struct {
 	verdicts   []release.Verdict
 	superseded []string
 	refused    []string
+	earlier    []Earlier // sound releases that were before any
 	fail       error
 }
 
@@ -295,6 +306,12 @@ func (m *memory) Judged(_ context.Context, w release.Workload) (map[string]relea
 		}
 	}
 	return out, nil
+}
+
+func (m *memory) Earlier(context.Context, release.Release) ([]Earlier, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.earlier, m.fail
 }
 
 func (m *memory) verdict(id release.ID) release.Verdict {

@@ -52,7 +52,7 @@ func (v *Verifier) Tick(ctx context.Context, now time.Time) {
 	}
 	suspects := v.suspects(now)
 	for _, t := range taken {
-		if t.affectedBy = t.blame(suspects, now); t.wantsPeers(now) || t.wantsDays(now) {
+		if t.affectedBy = t.blame(suspects, now); t.wantsPeers(now) || t.wantsEarlier(now) || t.wantsDays(now) {
 			wanting = append(wanting, t)
 		}
 	}

@@ -49,6 +49,7 @@ type verification struct {
 	waitFor      string        // of whom that is yet to be seen
 	peers        peers         // how the other workloads of the namespace do
 	season       season        // how this one did at the same time of earlier days
+	rollouts     rollouts      // and in earlier rollouts
 	crossedAt    time.Time     // when the judge first called it regressed, by the past alone
 	perSecond    float64       // requests before the rollout
 	quietest     time.Duration // the longest time without any before it
@@ -160,6 +161,7 @@ func (t *verification) take(res signal.Result, now time.Time) {
 		t.assessment = t.judge.Assess()
 	}
 	t.compareDays()
+	t.compareEarlier()
 }
 
 // since has queries ask for all that was counted, not for the last tick alone.

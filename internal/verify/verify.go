@@ -34,6 +34,8 @@ type Source interface {
 	Read(ctx context.Context, at time.Time, subjects []signal.Subject) map[release.ID]signal.Result
 	// History counts the workload before its rollout, in windows of a tick.
 	History(ctx context.Context, subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result
+	// Rollouts counts both arms for some time after the rollout began.
+	Rollouts(ctx context.Context, subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result
 	Forget(release.ID)
 }
 
@@ -52,6 +54,8 @@ type Recorder interface {
 	Live(ctx context.Context) ([]Recorded, error)
 	// Judged returns the last verdict on each ReplicaSet of a workload, by UID.
 	Judged(ctx context.Context, w release.Workload) (map[string]release.VerdictKind, error)
+	// Earlier lists the sound releases that a workload had before one, newest first.
+	Earlier(ctx context.Context, r release.Release) ([]Earlier, error)
 }
 
 // Recorded is a stored release with its policy and last verdict.
