@@ -19,6 +19,9 @@ const Scrape = 15 * time.Second
 // Past is how long before its rollout a workload is stored.
 const Past = 36 * time.Minute
 
+// Before is how long before the rollout the first of the family's earlier ones began.
+func (f Family) Before() time.Duration { return time.Duration(f.Earlier) * between }
+
 // Options of a world.
 type Options struct {
 	Seed    uint64
@@ -32,7 +35,9 @@ type Options struct {
 type World struct {
 	Family   Family
 	Releases []Truth
-	Series   []*Series
+	// Sound are releases that the workload had before, as namespace/replicaset.
+	Sound  []string
+	Series []*Series
 	// Minutes are what both arms of each release did, minute by minute from Past
 	// before its start on: what a system that asks for rates would be told.
 	Minutes [][]Minute
@@ -107,7 +112,7 @@ func New(f Family, opt Options) *World {
 		s.workloads = append([]*workload{w}, s.workloads...)
 	}
 	s.run()
-	out := &World{Family: f, Series: s.series}
+	out := &World{Family: f, Sound: s.sound, Series: s.series}
 	for _, w := range s.workloads {
 		if !w.bystander {
 			out.Releases = append(out.Releases, w.truth(s))

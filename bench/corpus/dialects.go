@@ -156,7 +156,9 @@ func (s *sim) kubeState(w *workload, at time.Time) {
 		}
 		created := w.start
 		if arm(a) == stable {
-			created = s.origin().Add(-23 * time.Hour)
+			if created = w.since; created.IsZero() {
+				created = s.origin().Add(-23 * time.Hour)
+			}
 		}
 		there, ready := 0.0, 0.0
 		for _, p := range w.pods {

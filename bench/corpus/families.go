@@ -13,6 +13,7 @@ type Family struct {
 	Weight    int // how many of a hundred, roughly; 0: one alone, since it costs as much as eight
 	Says      string
 	Days      int // how many days before are stored too, around the time of the rollout
+	Earlier   int // how many rollouts before are stored too, all sound
 	change    func(*sim, *workload)
 }
 
@@ -45,6 +46,7 @@ func Healthy() []Family {
 		sound("missing-scrapes", 5, "a third of the scrapes fail", func(s *sim, w *workload) { w.missed = func(time.Time) bool { return s.rand.IntN(3) == 0 } }),
 		sound("source-outage", 3, "nothing is stored for some minutes", sourceOutage),
 		sound("old-pods-fail-stopping", 4, "old pods fail requests as they stop", oldPodsStop),
+		{Name: "cold-cache", Says: "in each rollout new pods fail and are slow until their caches are full", Earlier: 3, change: coldCache},
 		{Name: "daily-trouble", Says: "every day at this time something makes requests fail", Days: 7, change: daily},
 	}
 }
@@ -71,6 +73,7 @@ func Regressions() []Family {
 		regressed("callers-only", 4, "requests to new pods fail before they get there", callersOnly),
 		regressed("overlap-pair", 5, "two workloads roll out at once; the one that is called is to blame", nil),
 		regressed("slow-leak", 3, "the new version's memory grows until it is killed", slowLeak),
+		Family{Name: "cold-cache-bad", Regressed: true, Says: "in each rollout new pods fail until their caches are full; those of this one go on to", Earlier: 3, change: coldCacheBad},
 	)
 }
 
@@ -88,6 +91,34 @@ func coldStart(_ *sim, w *workload) {
 		}
 		return 1
 	}
+}
+
+// coldCache is what starting costs this workload, every time: for some minutes new pods
+// fail more and take longer, less so as their caches fill.
+func coldCache(s *sim, w *workload) {
+	full := time.Duration(4+s.rand.IntN(7)) * time.Minute
+	level, slow := math.Max(0.04, 5*w.base)*(1+s.rand.Float64()), 1+2*s.rand.Float64()
+	cold := func(p *pod, at time.Time) float64 {
+		if !p.isNew() {
+			return 0
+		}
+		return math.Max(0, 1-float64(at.Sub(p.ready))/float64(full))
+	}
+	w.failing = func(p *pod, _ int, at time.Time) float64 { return w.base + level*cold(p, at) }
+	w.slower = func(p *pod, _ int, at time.Time) float64 { return 1 + slow*cold(p, at) }
+}
+
+// coldCacheBad is the same where the release keeps failing as if its caches never filled.
+func coldCacheBad(s *sim, w *workload) {
+	coldCache(s, w)
+	inRollouts, level := w.failing, math.Max(0.04, 5*w.base)*(1+s.rand.Float64())
+	w.failing = func(p *pod, r int, at time.Time) float64 {
+		if p.isNew() && !at.Before(w.start) {
+			return math.Max(inRollouts(p, r, at), level)
+		}
+		return inRollouts(p, r, at)
+	}
+	w.regressed, w.kind, w.effect, w.onset = true, "errors", "as of cold caches", w.start
 }
 
 func incidentBefore(s *sim, w *workload) {

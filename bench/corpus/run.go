@@ -13,12 +13,46 @@ import (
 // bounds are the buckets of Prometheus' client libraries, in seconds.
 var bounds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, math.Inf(1)}
 
-// run plays the world, and before it the same time of earlier days.
+// run plays the world, and before it earlier rollouts, or the same time of earlier days.
 func (s *sim) run() {
+	for n := s.family.Earlier; n > 0; n-- {
+		s.playEarlier(s.workloads[0], n)
+	}
 	for day := s.family.Days; day >= 0; day-- {
 		ago := time.Duration(day) * 24 * time.Hour
 		s.play(s.begin.Add(-ago), s.end.Add(-ago))
 	}
+}
+
+// between is how long rollouts of a workload lie apart: not at the same time of the day.
+const between = 29 * time.Hour
+
+// playEarlier plays the rollout of a workload so many before, with the pods of that time.
+// The version it brought is the stable one of the next.
+func (s *sim) playEarlier(w *workload, n int) {
+	ago := time.Duration(n) * between
+	begin, end, workloads := s.begin, s.end, s.workloads
+	before := *w
+	before.pods, before.minutes, before.start = nil, nil, w.start.Add(-ago)
+	before.sets[fresh] = w.sets[stable]
+	if n > 1 {
+		before.sets[fresh] = s.earlierSet(w, n-1)
+	}
+	before.sets[stable], before.since = s.earlierSet(w, n), before.start.Add(-between)
+	s.sound = append(s.sound, s.namespace+"/"+before.sets[fresh])
+	s.begin, s.end, s.workloads = begin.Add(-ago), end.Add(-ago), []*workload{&before}
+	s.schedule(&before)
+	s.play(s.begin, s.end)
+	s.begin, s.end, s.workloads = begin, end, workloads
+	w.since = before.start
+}
+
+// earlierSet names the ReplicaSet that was stable in the rollout so many before.
+func (s *sim) earlierSet(w *workload, n int) string {
+	for len(s.sets) <= n {
+		s.sets = append(s.sets, w.name+"-"+s.letters(9))
+	}
+	return s.sets[n]
 }
 
 // play plays a part of it, one scrape interval after the other.

@@ -17,6 +17,8 @@ type sim struct {
 	kubeAt     time.Duration // offset of kube-state-metrics' scrapes
 	workloads  []*workload
 	series     []*Series
+	sound      []string // earlier releases, as namespace/replicaset
+	sets       []string // that were stable in earlier rollouts, by how many before
 
 	kube        map[string]*Series
 	noise, wave float64 // of latency and of load, shared by all pods
@@ -35,6 +37,7 @@ type workload struct {
 	sets     [2]string
 	images   [2]string
 	start    time.Time
+	since    time.Time // when the stable version was rolled out; zero: long ago
 	replicas int
 	pods     []*pod
 	dialect  dialect

@@ -250,7 +250,7 @@ func replay(ctx context.Context, cat *catalogue.Catalogue, j job) (*corpus.World
 	start := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC).Add(time.Duration(j.seed%86400) * time.Second)
 	world := corpus.New(j.family, corpus.Options{Seed: j.seed, Start: start, Observe: observe, Scrape: j.scrape})
 	report, err := backtest.Run(ctx, cat, storeOf(world), backtest.Options{
-		From: start.Add(-10 * time.Minute), To: start.Add(observe + 90*time.Second), Observe: observe, Tick: tick, Workers: 1,
+		From: start.Add(-10*time.Minute - j.family.Before()), KnownGood: world.Sound, To: start.Add(observe + 90*time.Second), Observe: observe, Tick: tick, Workers: 1,
 		Policy: func(string, string) release.Policy {
 			p := release.DefaultPolicy()
 			p.Autonomy = release.AutonomyAuto
