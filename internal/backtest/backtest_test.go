@@ -50,6 +50,43 @@ func TestARegressionIsFoundInWhatIsStored(t *testing.T) {
 	}
 }
 
+func TestWhatEachRolloutOfAWorkloadDoesExcusesTheNext(t *testing.T) {
+	const bad, usual = release.Regressed, release.InsufficientData
+	good := func(versions ...int) (out []string) {
+		for _, n := range versions {
+			out = append(out, "shop/"+versionName(n))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		says string
+		good []string
+		want []release.VerdictKind
+	}{
+		{"nobody said that one was good", nil, []release.VerdictKind{bad, bad, bad, bad}},
+		{"one was good", good(1), []release.VerdictKind{bad, bad, bad, bad}},
+		{"two were", good(1, 2), []release.VerdictKind{bad, bad, usual, usual}},
+		{"only later ones were", good(3, 4), []release.VerdictKind{bad, bad, bad, bad}},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			report := replayed(t, newWorld().hurting(5), func(o *Options) { o.To, o.KnownGood = epoch.Add(5*time.Hour), c.good })
+			var got []release.VerdictKind
+			for _, rel := range report.Releases {
+				got = append(got, rel.Verdict)
+				if excused := rel.AffectedBy == release.EveryRollout; excused != (rel.Verdict == usual) {
+					t.Errorf("%s is affected by %q: %s", rel.ReplicaSet, rel.AffectedBy, rel.Reason)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Fatalf("%v, want %v", got, c.want)
+			}
+			if last := report.Releases[3]; last.Verdict == usual && !strings.Contains(last.Why(), "in 3 of the 3 earlier rollouts") {
+				t.Errorf("the last: %s", last.Why())
+			}
+		})
+	}
+}
+
 func ptr[T any](v T) *T { return &v }
 
 func TestWhatBecomesOfARollout(t *testing.T) {

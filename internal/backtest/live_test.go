@@ -2,6 +2,7 @@ package backtest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -47,6 +48,37 @@ func TestTheReplayLivesAReleaseAsTheServiceDoes(t *testing.T) {
 	}
 }
 
+// They compare a release with the workload's earlier rollouts alike.
+func TestTheReplayHearsOfEarlierRolloutsAsTheServiceDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().UTC().Add(40 * time.Minute)
+		w := newWorld()
+		w.begin, w.until = begin.Add(-40*time.Minute), begin.Add(3*time.Hour)
+		for n := range 4 {
+			created := begin.Add(time.Duration(n-1) * time.Hour)
+			w.sets = append(w.sets, &rollout{
+				name: versionName(n), image: fmt.Sprintf("shop/web:%d", n), created: created, from: created.Add(10 * time.Second),
+				to: created.Add(time.Hour + 3*time.Minute), bad: 0.05, wellFrom: created.Add(8 * time.Minute),
+			})
+		}
+		w.sets[0].bad = 0.002
+		w.store()
+		start := w.sets[3].created
+		earlier := []verify.Earlier{
+			{ReplicaSet: versionName(2), Previous: versionName(1), StartedAt: w.sets[2].created, Until: start},
+			{ReplicaSet: versionName(1), Previous: versionName(0), StartedAt: w.sets[1].created, Until: w.sets[2].created},
+		}
+		replayed, scene := ticksOfTheReplay(t, w, start, earlier...)
+		lived := ticksOfTheService(t, w, scene, earlier...)
+		if len(replayed) < 30 {
+			t.Fatalf("%d ticks: it was not excused", len(replayed))
+		}
+		if diff := cmp.Diff(replayed, lived); diff != "" {
+			t.Fatalf("the replay (-) and the service (+) differ:\n%s", diff)
+		}
+	})
+}
+
 // said is what can be compared of a verdict: queries tell of how many ticks were
 // read at once.
 type said struct {
@@ -67,7 +99,7 @@ func saidOf(v release.Verdict) said {
 	return out
 }
 
-func ticksOfTheReplay(t *testing.T, w *world, start time.Time) (map[time.Time]said, *scene) {
+func ticksOfTheReplay(t *testing.T, w *world, start time.Time, earlier ...verify.Earlier) (map[time.Time]said, *scene) {
 	t.Helper()
 	out := map[time.Time]said{}
 	opt := options()
@@ -79,7 +111,13 @@ func ticksOfTheReplay(t *testing.T, w *world, start time.Time) (map[time.Time]sa
 	if err != nil || len(candidates) != 1 {
 		t.Fatalf("%d rollouts, %v", len(candidates), err)
 	}
-	if _, err := r.one(t.Context(), candidates[0]); err != nil {
+	candidates[0].before = len(earlier)
+	first, err := r.one(t.Context(), candidates[0])
+	if err == nil && len(earlier) > 0 {
+		clear(out)
+		_, err = r.oneAgain(t.Context(), first, nil, earlier)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	scene, err := r.state.load(t.Context(), candidates[0], opt.Observe, start.Add(-30*time.Minute), start.Add(opt.Observe))
@@ -93,9 +131,11 @@ func ticksOfTheReplay(t *testing.T, w *world, start time.Time) (map[time.Time]sa
 type cluster struct {
 	scene  *scene
 	policy release.Policy
-	mu     sync.Mutex
-	said   map[time.Time]said
-	final  chan struct{}
+	// earlier are the releases of the workload that proved sound.
+	earlier []verify.Earlier
+	mu      sync.Mutex
+	said    map[time.Time]said
+	final   chan struct{}
 }
 
 func (c *cluster) Follow(release.Release) {}
@@ -133,19 +173,19 @@ func (c *cluster) Judged(context.Context, release.Workload) (map[string]release.
 }
 
 func (c *cluster) Earlier(context.Context, release.Release) ([]verify.Earlier, error) {
-	return nil, nil
+	return c.earlier, nil
 }
 
 func (c *cluster) PolicyFor(string, string, map[string]string) (release.Policy, []error) {
 	return c.policy, nil
 }
 
-func ticksOfTheService(t *testing.T, w *world, s *scene) map[time.Time]said {
+func ticksOfTheService(t *testing.T, w *world, s *scene, earlier ...verify.Earlier) map[time.Time]said {
 	t.Helper()
 	time.Sleep(time.Until(s.rel.StartedAt))
 	policy := options().Policy("", "")
 	policy.Observe = 10 * time.Minute
-	c := &cluster{scene: s, policy: policy, said: map[time.Time]said{}, final: make(chan struct{})}
+	c := &cluster{scene: s, policy: policy, earlier: earlier, said: map[time.Time]said{}, final: make(chan struct{})}
 	reader := signal.NewReader(builtin(t), w, signal.Options{Tick: 15 * time.Second, ScrapeLookback: time.Minute})
 	v := verify.New(verify.Config{Tick: 15 * time.Second}, verify.Deps{
 		Cluster: c, Source: reader, Recorder: c, Policies: c, Log: slog.New(slog.DiscardHandler),

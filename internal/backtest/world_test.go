@@ -2,6 +2,7 @@ package backtest
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ type rollout struct {
 	bad         float64
 	serves      func(at time.Time) bool
 	badFrom     time.Time // until then it is as the first
+	wellFrom    time.Time // and from then on; zero: never
 	trouble     string    // a reason to wait that its containers have
 }
 
@@ -59,6 +61,25 @@ func (w *world) standard(bad float64) *world {
 	}
 	return w
 }
+
+// hurting is a workload of which each new version fails for its first minutes: version n
+// is rolled out n hours after the first.
+func (w *world) hurting(versions int) *world {
+	w.until = epoch.Add(time.Duration(versions) * time.Hour)
+	for n := range versions {
+		created := epoch.Add(time.Duration(n) * time.Hour).Add(7 * time.Second)
+		w.sets = append(w.sets, &rollout{
+			name: versionName(n), image: fmt.Sprintf("shop/web:%d", n), created: created, from: created.Add(10 * time.Second),
+			to: created.Add(time.Hour + 3*time.Minute), bad: 0.05, wellFrom: created.Add(10 * time.Minute),
+		})
+	}
+	first := w.sets[0]
+	first.created, first.from, first.bad = epoch.Add(-time.Hour), epoch.Add(-time.Hour), 0.002
+	return w.store()
+}
+
+// versionName is the ReplicaSet of a version of a workload that hurts.
+func versionName(n int) string { return "web-6d5f7c9b" + string("bcdfg"[n]) }
 
 const podsEach = 3
 
@@ -94,7 +115,7 @@ func (w *world) store() *world {
 				if set.trouble == "" && (set.serves == nil || set.serves(at)) {
 					total := distuv.Poisson{Lambda: w.rate * scrape.Seconds() / float64(live), Src: w.rand}.Rand()
 					p := set.bad
-					if at.Before(set.badFrom) {
+					if at.Before(set.badFrom) || !set.wellFrom.IsZero() && !at.Before(set.wellFrom) {
 						p = w.sets[0].bad
 					}
 					bad := distuv.Binomial{N: total, P: p, Src: w.rand}.Rand()

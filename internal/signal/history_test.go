@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/watchtower-verify/watchtower/internal/release"
 )
 
@@ -85,5 +87,27 @@ func TestHistoryOfAWorkloadWithoutSamplesIsTicksWithoutCounts(t *testing.T) {
 	res := newTestReader(t, newStore()).History(context.Background(), []Subject{worldSubject()}, time.Minute)["r1"]
 	if res.Err != nil || len(res.Readings) != 4 || res.Readings[0].Errors != nil || res.Readings[3].Fresh {
 		t.Errorf("%+v", res)
+	}
+}
+
+func TestAnEarlierRolloutIsCountedAsItWasWhenItWasRead(t *testing.T) {
+	s := newStore()
+	s.past("web-stable-pod01", -time.Hour, 2, "__name__=http_requests_total", "code=200")
+	s.past("web-5c7bffbd-x2x4z", -time.Hour, 3, "__name__=http_requests_total", "code=200")
+	sub := worldSubject()
+	sub.StartedAt, sub.Release, sub.Stable = epoch.Add(-20*time.Minute), "web-5c7bffbd", "web-stable"
+	sub.Pods = nil
+	r := newTestReader(t, s)
+	res := r.Rollouts(context.Background(), []Subject{sub}, 10*time.Minute)[sub.ID]
+	if res.Err != nil || len(res.Readings) != 40 {
+		t.Fatalf("%v, %d readings", res.Err, len(res.Readings))
+	}
+	rel, stable := totals(res)
+	if rel.Total != 120*3 || stable.Total != 120*2 {
+		t.Errorf("counted %+v and %+v", rel, stable)
+	}
+	read := r.Read(context.Background(), res.Readings[39].To, []Subject{sub})[sub.ID]
+	if diff := cmp.Diff(read.Readings, res.Readings); diff != "" {
+		t.Errorf("read (-) and asked for later (+) differ:\n%s", diff)
 	}
 }
