@@ -80,7 +80,7 @@ func (r *runner) live(ctx context.Context, t *tape, others []verify.Suspect, ear
 		Tick: r.opt.Tick, Lag: r.opt.Lag, Origin: s.rel.StartedAt, SliceTicks: sliceTicks, ScrapeLookback: time.Minute, Limits: r.opt.Limits,
 	})}
 	replay := verify.NewReplay(s.rel, out.policy, r.opt.Tick)
-	replay.Others, replay.Earlier = others, earlier
+	replay.Others, replay.Earlier, replay.Heard = others, earlier, &t.heard
 	replay.Peers = func() []string { return r.peers(ctx, s.candidate) }
 	replay.AskPeers = func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
 		return reader.History(ctx, subjects, length)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/watchtower-verify/watchtower/internal/signal"
+	"github.com/watchtower-verify/watchtower/internal/verify"
 )
 
 // tape is what was read of a release, in the order in which it was asked for. A release
@@ -15,6 +16,7 @@ type tape struct {
 	scene   *scene
 	history *signal.Result
 	reads   []signal.Result
+	heard   verify.Heard // of other workloads, and of earlier days
 }
 
 // player reads what is not on the tape, and puts it there.

@@ -55,7 +55,7 @@ func TestWhatIsHeardFromATapeIsWhatWouldBeReadAgain(t *testing.T) {
 			if longer := len(heard) > 100; longer != test.longer {
 				t.Errorf("it is replayed for %d ticks", len(heard))
 			}
-			if few >= many {
+			if few >= many || few > 0 && !test.longer {
 				t.Errorf("%d queries with the tape, %d without", few, many)
 			}
 		})

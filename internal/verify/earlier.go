@@ -210,7 +210,7 @@ func (v *Verifier) askEarlier(ctx context.Context, t *verification, now time.Tim
 	v.mu.Lock()
 	wanted := t.wantsEarlier(now)
 	v.mu.Unlock()
-	if !wanted {
+	if !wanted || ctx.Err() != nil {
 		return
 	}
 	list, err := v.recorder.Earlier(ctx, t.release)

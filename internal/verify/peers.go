@@ -76,26 +76,40 @@ func (t *verification) peerSubjects(names []string, now time.Time) ([]signal.Sub
 	return out, now.Sub(t.release.StartedAt) + peersBefore + t.policy.History
 }
 
-// hearPeers judges each peer as if it had been released shortly before this release
-// was, alone: what it did until then is its past.
-func (t *verification) hearPeers(ctx context.Context, subjects []signal.Subject, results map[release.ID]signal.Result, now time.Time) {
-	t.peers = peers{asked: now, doubted: t.peers.doubted, worse: t.peers.worse}
-	own := t.failures()
+// peer is what one of them did since the rollout began.
+type peer struct {
+	workload string
+	suffers  bool
+	failed   float64 // how many of its requests, beyond what would have before
+}
+
+// judgePeers judges each peer as if it had been released shortly before this release
+// was, alone: what it did until then is its past. Those that served nobody, and those
+// that cannot be read, are left out. It changes nothing.
+func (t *verification) judgePeers(ctx context.Context, subjects []signal.Subject, results map[release.ID]signal.Result) []peer {
+	var out []peer
 	split := t.release.StartedAt.Add(-peersBefore)
 	for _, s := range subjects {
 		res, ok := results[s.ID]
 		if ctx.Err() != nil || !ok || res.Err != nil {
-			continue // who cannot be read excuses nobody
-		}
-		v, served := t.pretend(s, res.Readings, split)
-		if !served {
 			continue
 		}
-		t.peers.serving++
-		if v.assessment.E >= suspectE {
-			t.peers.suffering = append(t.peers.suffering, s.Workload)
-			if t.peers.worse == "" && failedBeyond(res.Readings, split, t.release.StartedAt) > moreThanCalls*own {
-				t.peers.worse = s.Workload
+		if v, served := t.pretend(s, res.Readings, split); served {
+			out = append(out, peer{s.Workload, v.assessment.E >= suspectE, failedBeyond(res.Readings, split, t.release.StartedAt)})
+		}
+	}
+	return out
+}
+
+// hearPeers takes note of how the peers do.
+func (t *verification) hearPeers(list []peer, now time.Time) {
+	t.peers = peers{asked: now, doubted: t.peers.doubted, worse: t.peers.worse, serving: len(list)}
+	own := t.failures()
+	for _, p := range list {
+		if p.suffers {
+			t.peers.suffering = append(t.peers.suffering, p.workload)
+			if t.peers.worse == "" && p.failed > moreThanCalls*own {
+				t.peers.worse = p.workload
 			}
 		}
 	}
@@ -207,7 +221,7 @@ func (v *Verifier) askOthers(ctx context.Context, now time.Time, wanting []*veri
 		if wanted {
 			results := v.source.History(ctx, subjects, length)
 			v.mu.Lock()
-			t.hearPeers(ctx, subjects, results, now)
+			t.hearPeers(t.judgePeers(ctx, subjects, results), now)
 			v.mu.Unlock()
 		}
 		v.askEarlier(within, t, now)
@@ -219,7 +233,7 @@ func (v *Verifier) askOthers(ctx context.Context, now time.Time, wanting []*veri
 				return v.source.History(within, subjects, length)
 			})
 			v.mu.Lock()
-			t.hearDays(days, now)
+			t.hearDays(t.judgeDays(days), now)
 			v.mu.Unlock()
 		}
 	}

@@ -89,10 +89,10 @@ func TestAPeerThatCannotBeReadExcusesNobody(t *testing.T) {
 	v := newVerification(release.Release{Workload: release.Workload{Namespace: "shop", Name: "cart"}, StartedAt: replayStart}, testPolicy(), simTick)
 	now := replayStart.Add(5 * time.Minute)
 	subjects, _ := v.peerSubjects([]string{"a", "b", "c"}, now)
-	v.hearPeers(t.Context(), subjects, map[release.ID]signal.Result{
+	v.hearPeers(v.judgePeers(t.Context(), subjects, map[release.ID]signal.Result{
 		subjects[0].ID: {Err: release.E(release.CodeUnavailable, "away", nil)},
 		subjects[1].ID: {},
-	}, now)
+	}), now)
 	if v.peers.serving != 0 || v.peers.excuse() {
 		t.Errorf("%+v", v.peers)
 	}

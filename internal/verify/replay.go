@@ -20,15 +20,37 @@ type Replay struct {
 	// where none can be asked. Peers names them.
 	AskPeers func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result
 	Peers    func() []string
+	// Heard is what they answered; that of an earlier replay is not asked again.
+	Heard *Heard
 	// AskRollouts counts both arms of earlier rollouts, as Source.Rollouts does, and
 	// Earlier lists those of sound releases, newest first; nil where there are none.
 	AskRollouts func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result
 	Earlier     []Earlier
 }
 
+// Heard is what was asked of other workloads and earlier days, and when: the same in
+// another replay of the release. The zero value holds nothing.
+type Heard struct {
+	peers map[time.Time][]peer
+	days  map[time.Time][]judged
+}
+
+// heard answers from what is kept of a time, or asks and keeps the answer.
+func heard[T any](kept *map[time.Time]T, at time.Time, ask func() T) T {
+	answer, known := (*kept)[at]
+	if !known {
+		if *kept == nil {
+			*kept = map[time.Time]T{}
+		}
+		answer = ask()
+		(*kept)[at] = answer
+	}
+	return answer
+}
+
 // NewReplay begins the observation of a release that is looked at every tick.
 func NewReplay(r release.Release, p release.Policy, tick time.Duration) *Replay {
-	return &Replay{t: newVerification(r, p, tick)}
+	return &Replay{t: newVerification(r, p, tick), Heard: &Heard{}}
 }
 
 // Release is the release as it is known by now.
@@ -59,14 +81,18 @@ func (r *Replay) Take(res signal.Result, at time.Time) release.Verdict {
 	r.t.take(res, at)
 	r.t.suspect(conclude(r.t, at), at)
 	if r.t.affectedBy = r.t.blame(r.Others, at); r.AskPeers != nil && r.t.wantsPeers(at) {
-		subjects, length := r.t.peerSubjects(r.Peers(), at)
-		r.t.hearPeers(context.Background(), subjects, r.AskPeers(subjects, length), at)
+		r.t.hearPeers(heard(&r.Heard.peers, at, func() []peer {
+			subjects, length := r.t.peerSubjects(r.Peers(), at)
+			return r.t.judgePeers(context.Background(), subjects, r.AskPeers(subjects, length))
+		}), at)
 	}
 	if len(r.Earlier) > 0 && r.t.wantsEarlier(at) {
 		r.t.hearEarlier(r.t.readEarlier(context.Background(), r.Earlier, at, r.AskPeers, r.AskRollouts), at)
 	}
 	if r.AskPeers != nil && r.t.wantsDays(at) {
-		r.t.hearDays(r.t.readDays(context.Background(), at, r.AskPeers), at)
+		r.t.hearDays(heard(&r.Heard.days, at, func() []judged {
+			return r.t.judgeDays(r.t.readDays(context.Background(), at, r.AskPeers))
+		}), at)
 	}
 	r.t.last = conclude(r.t, at)
 	return r.t.last

@@ -84,20 +84,38 @@ func (t *verification) readDays(ctx context.Context, now time.Time, ask asks) []
 	return out
 }
 
-// hearDays judges each of the days.
-func (t *verification) hearDays(days []day, now time.Time) {
-	t.season = season{asked: now, usual: t.season.usual}
+// judged is how a day was: whether the workload got worse on it, and how many times as bad.
+type judged struct {
+	worse bool
+	most  float64
+}
+
+// judgeDays judges each of the days on which the workload served. It changes nothing.
+func (t *verification) judgeDays(days []day) []judged {
+	var out []judged
 	for _, d := range days {
 		v, served := t.pretend(d.subject, d.readings, d.split)
 		if !served {
 			continue
 		}
-		t.season.days++
+		var was judged
 		if lead, ok := leading(v.assessment); ok && lead.E >= usualE {
-			t.season.worse++
-			if lead.Effect != nil {
-				t.season.most = max(t.season.most, lead.Effect.Ratio)
+			if was.worse = true; lead.Effect != nil {
+				was.most = lead.Effect.Ratio
 			}
+		}
+		out = append(out, was)
+	}
+	return out
+}
+
+// hearDays takes note of how the days were.
+func (t *verification) hearDays(list []judged, now time.Time) {
+	t.season = season{asked: now, days: len(list), usual: t.season.usual}
+	for _, d := range list {
+		if d.worse {
+			t.season.worse++
+			t.season.most = max(t.season.most, d.most)
 		}
 	}
 	t.compareDays()
