@@ -187,16 +187,18 @@ func (t *verification) compareEarlier() {
 	if t.rollouts.known == 0 || t.assessment.E < t.assessment.Threshold {
 		return
 	}
+	convict := 0
 	usual, worse := true, t.rollouts.known
 	for _, s := range t.assessment.Signals {
 		if s.E < t.assessment.Threshold {
 			continue // it does not convict by itself
 		}
+		convict++
 		was := t.rollouts.signals[s.Name]
 		worse = min(worse, was.worse)
 		usual = usual && t.rollouts.bad(s.Name) && s.Baseline != release.BaselineAbsolute && was.asBad(s)
 	}
-	t.rollouts.usual, t.rollouts.worse = usual, worse
+	t.rollouts.usual, t.rollouts.worse = usual && convict > 0, worse
 }
 
 // say is the excuse in words.
@@ -208,16 +210,16 @@ func (r rollouts) say() string {
 // with no lock held.
 func (v *Verifier) askEarlier(ctx context.Context, t *verification, now time.Time) {
 	v.mu.Lock()
-	wanted := t.wantsEarlier(now)
+	wanted, still := t.wantsEarlier(now), t.still()
 	v.mu.Unlock()
 	if !wanted || ctx.Err() != nil {
 		return
 	}
-	list, err := v.recorder.Earlier(ctx, t.release)
+	list, err := v.recorder.Earlier(ctx, still.release)
 	if err != nil {
-		v.log.Error("earlier releases not found; judged without them", append(logRelease(t.release), "err", err)...)
+		v.log.Error("earlier releases not found; judged without them", append(logRelease(still.release), "err", err)...)
 	}
-	found := t.readEarlier(ctx, list, now, func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
+	found := still.readEarlier(ctx, list, now, func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
 		return v.source.History(ctx, subjects, length)
 	}, func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
 		return v.source.Rollouts(ctx, subjects, length)

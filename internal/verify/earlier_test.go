@@ -83,6 +83,14 @@ func TestOneThatGoesOnFailingWhereEarlierOnesStoppedIsFound(t *testing.T) {
 	if v.compareEarlier(); v.rollouts.usual || v.excuse() != "" {
 		t.Error("excused, although earlier ones had recovered at its age")
 	}
+	v.assessment = speaks(0.05)
+	v.assessment.Signals[0].E = 900 // as when sums convict at the last look
+	if v.rollouts.signals[release.SignalErrorRatio] = (usualRollout{worse: 3, share: 0.05}); v.excuse() != "" {
+		t.Error("excused before")
+	}
+	if v.compareEarlier(); v.rollouts.usual {
+		t.Error("excused although no signal that convicts is known to be usual")
+	}
 	v.rollouts.usual, v.assessment = true, judge.Assessment{E: 1, Threshold: 1000, Regressed: true}
 	if v.compareEarlier(); !v.rollouts.usual || v.wantsEarlier(replayStart.Add(time.Hour)) {
 		t.Error("what was excused and is over is excused no more, or asked for again")

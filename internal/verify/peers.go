@@ -226,10 +226,10 @@ func (v *Verifier) askOthers(ctx context.Context, now time.Time, wanting []*veri
 		}
 		v.askEarlier(within, t, now)
 		v.mu.Lock()
-		wanted = t.wantsDays(now)
+		wanted, still := t.wantsDays(now), t.still()
 		v.mu.Unlock()
 		if wanted {
-			days := t.readDays(within, now, func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
+			days := still.readDays(within, now, func(subjects []signal.Subject, length time.Duration) map[release.ID]signal.Result {
 				return v.source.History(within, subjects, length)
 			})
 			v.mu.Lock()
@@ -237,6 +237,11 @@ func (v *Verifier) askOthers(ctx context.Context, now time.Time, wanting []*veri
 			v.mu.Unlock()
 		}
 	}
+}
+
+// still is what is asked by of a verification while no lock is held.
+func (t *verification) still() *verification {
+	return &verification{release: t.release, policy: t.policy, tick: t.tick, obs: t.obs}
 }
 
 // releasing reports whether a workload has a release that is watched; v.mu is held.
