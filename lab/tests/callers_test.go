@@ -64,7 +64,7 @@ func TestFailuresThatOnlyCallersSeeConvict(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.of(t, c.name)
-			rec := s.verdict(dropping, 3*time.Minute, "regressed")
+			rec := s.verdict(dropping, whileOthersMayBeTheCause, "regressed")
 			t.Logf("convicted %s after the release was seen: %s", rec.Verdict.DecidedAt.Sub(rec.Release.SeenAt), rec.Verdict.Summary)
 			e := found(rec, "error_ratio", "callers")
 			switch {

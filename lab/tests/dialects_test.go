@@ -27,7 +27,7 @@ const perWorkload = 15
 // whileOthersMayBeTheCause is how long a verdict may take where many workloads of a
 // namespace roll out at once: where old pods were gone too soon to compare with, the
 // others are waited for, two minutes from when the numbers would convict.
-const whileOthersMayBeTheCause = 4 * time.Minute
+const whileOthersMayBeTheCause = 5 * time.Minute
 
 // Every dialect's failures must be found by looking at what the pods export. All
 // are workloads of one cluster that one Watchtower watches.
