@@ -64,16 +64,32 @@ func shareRatio(fc, fs, traffic float64) float64 {
 	return fc / fs / traffic
 }
 
-// shareInterval is Clopper & Pearson's interval for x of x+y.
+// shareInterval is Clopper & Pearson's interval for x of x+y; of many it is worked out
+// from the normal law, which differs in the fourth digit.
 func shareInterval(x, y, alpha float64) (low, high float64) {
+	const many = 25
+	quantile := mathext.InvRegIncBeta
+	if x >= many && y >= many {
+		quantile = betaQuantile
+	}
 	low, high = 0, 1
 	if x > 0 {
-		low = mathext.InvRegIncBeta(x, y+1, alpha/2)
+		low = quantile(x, y+1, alpha/2)
 	}
 	if y > 0 {
-		high = mathext.InvRegIncBeta(x+1, y, 1-alpha/2)
+		high = quantile(x+1, y, 1-alpha/2)
 	}
 	return low, high
+}
+
+// betaQuantile is where the law Beta(a, b) has the probability p below it, nearly:
+// Abramowitz & Stegun, Handbook of Mathematical Functions (1964), 26.5.22.
+func betaQuantile(a, b, p float64) float64 {
+	y := math.Sqrt2 * math.Erfinv(1-2*p) // so much of the normal law is above it
+	ra, rb := 1/(2*a-1), 1/(2*b-1)
+	lambda, h := (y*y-3)/6, 2/(ra+rb)
+	w := y*math.Sqrt(h+lambda)/h - (rb-ra)*(lambda+5.0/6-2/(3*h))
+	return a / (a + b*math.Exp(2*w))
 }
 
 func oddsOf(p float64) float64 {

@@ -3,6 +3,9 @@ package judge
 import (
 	"math"
 	"testing"
+
+	"gonum.org/v1/gonum/mathext"
+	"pgregory.net/rapid"
 )
 
 func near(t *testing.T, name string, got, want, tolerance float64) {
@@ -31,4 +34,20 @@ func TestPublishedValuesAreReproduced(t *testing.T) {
 	low, high := BernoulliInterval(700, 1000, .05, 100)
 	near(t, "Bernoulli low", low, .651629, 1e-6) // published cut off, not rounded
 	near(t, "Bernoulli high", high, .745949, 1e-6)
+}
+
+func TestTheIntervalOfManyIsThatOfTheExactLaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := math.Exp(rapid.Float64Range(math.Log(25), math.Log(1e6)).Draw(t, "x"))
+		y := math.Exp(rapid.Float64Range(math.Log(25), math.Log(1e6)).Draw(t, "y"))
+		alpha := rapid.SampledFrom([]float64{0.05, 0.01, 0.001, 1e-5}).Draw(t, "alpha")
+		low, high := shareInterval(x, y, alpha)
+		for _, q := range []struct{ got, want float64 }{
+			{low, mathext.InvRegIncBeta(x, y+1, alpha/2)}, {high, mathext.InvRegIncBeta(x+1, y, 1-alpha/2)},
+		} {
+			if math.Abs(q.got/(1-q.got)/(q.want/(1-q.want))-1) > 0.01 {
+				t.Fatalf("%g of %g at %g: %g, exactly %g", x, x+y, alpha, q.got, q.want)
+			}
+		}
+	})
 }

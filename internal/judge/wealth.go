@@ -21,69 +21,90 @@ const (
 // wealth is an e-process: a mixture over experts and over the tick at which
 // each begins to play. Each expert's increment must be the logarithm of a
 // variable with expectation at most 1 under the null, given the past; then
-// reserve + Σ wealth is a non-negative supermartingale that starts at 1.
-// All in logarithms, so that no length of run overflows.
+// reserve + Σ capital is a non-negative supermartingale that starts at 1.
+// Capitals are kept in units of e^scale, so that no length of run overflows.
 type wealth struct {
 	experts int
 	first   float64 // share of the capital at stake from the start
 	played  int     // ticks with evidence
 	reserve float64
-	log     [maxExperts]float64
-	cap     float64 // upper limit of the logarithm; +Inf for none
-	now     float64 // ln(reserve + Σ wealth)
+	capital [maxExperts]float64 // of each expert, in units of e^scale
+	scale   float64             // at least 0
+	cap     float64             // upper limit of the logarithm; +Inf for none
+	now     float64             // ln(reserve + Σ capital), NaN while not worked out
 }
 
 func newWealth(experts int, first float64) wealth {
-	w := wealth{experts: experts, first: first, reserve: 1, cap: math.Inf(1)}
-	for j := range experts {
-		w.log[j] = math.Inf(-1)
-	}
-	return w
+	return wealth{experts: experts, first: first, reserve: 1, cap: math.Inf(1), now: 0}
 }
 
 // step plays one tick with evidence: increments[j] is ln of expert j's factor.
 func (w *wealth) step(increments *[maxExperts]float64) {
 	left := (1 - w.first) * reserveTicks / (reserveTicks + float64(w.played))
-	stake := math.Log((w.reserve - left) / float64(w.experts))
+	stake := w.inUnits(w.reserve-left) / float64(w.experts)
 	w.reserve = left
 	w.played++
+	sum := 0.0
 	for j := range w.experts {
-		w.log[j] = logAdd(w.log[j], stake) + math.Min(increments[j], maxTickGain)
+		w.capital[j] = (w.capital[j] + stake) * math.Exp(math.Min(increments[j], maxTickGain))
+		sum += w.capital[j]
 	}
-	w.now = w.sum()
-	if over := w.now - w.cap; over > 0 {
-		// Giving capital away keeps a supermartingale one.
-		for j := range w.experts {
-			w.log[j] -= over
-		}
-		w.now = w.sum()
+	w.now = math.NaN()
+	w.rescale(sum)
+	if math.IsInf(w.cap, 1) {
+		return
 	}
+	if over := w.logE() - w.cap; over > 0 {
+		w.lose(over) // giving capital away keeps a supermartingale one
+	}
+}
+
+// inUnits is an amount of capital in units of e^scale.
+func (w *wealth) inUnits(x float64) float64 {
+	if w.scale == 0 {
+		return x
+	}
+	return x * math.Exp(-w.scale)
+}
+
+// rescale takes another unit where capitals, whose sum is given, would leave the range
+// of floats.
+func (w *wealth) rescale(sum float64) {
+	const most = 1e200
+	if sum < most && (w.scale == 0 || sum > 1/most) {
+		return
+	}
+	shift := -w.scale
+	if sum > 0 {
+		shift = math.Max(shift, math.Log(sum))
+	}
+	for j := range w.experts {
+		w.capital[j] *= math.Exp(-shift)
+	}
+	w.scale += shift
+}
+
+// lose takes so many nats of the capital at stake away.
+func (w *wealth) lose(nats float64) {
+	for j := range w.experts {
+		w.capital[j] *= math.Exp(-nats)
+	}
+	w.now = math.NaN()
 }
 
 // giveAway forgets what was gained. What was lost stays lost.
-func (w *wealth) giveAway() {
-	for j := range w.experts {
-		w.log[j] -= math.Max(0, w.now)
-	}
-	w.now = w.sum()
-}
+func (w *wealth) giveAway() { w.lose(math.Max(0, w.logE())) }
 
 // logE is the logarithm of the e-value now.
-func (w *wealth) logE() float64 { return w.now }
-
-func (w *wealth) sum() float64 {
-	first := math.Log(w.reserve)
-	top := first
-	for j := range w.experts {
-		top = math.Max(top, w.log[j])
-	}
-	sum := math.Exp(first - top)
-	for j := range w.experts {
-		if d := w.log[j] - top; d > -40 {
-			sum += math.Exp(d)
+func (w *wealth) logE() float64 {
+	if math.IsNaN(w.now) {
+		sum := w.inUnits(w.reserve)
+		for j := range w.experts {
+			sum += w.capital[j]
 		}
+		w.now = w.scale + math.Log(sum)
 	}
-	return top + math.Log(sum)
+	return w.now
 }
 
 // logAdd is ln(e^a + e^b).
