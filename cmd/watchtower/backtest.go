@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -74,7 +75,18 @@ case there is no report.`,
 	return cmd
 }
 
+// A replay allocates much that is dead at once: the collector runs a third as often as
+// usual until so much is held.
+const (
+	replayGCPercent = 300
+	replayMemory    = 768 << 20
+)
+
 func runBacktest(cmd *cobra.Command, f backtestFlags) error {
+	if os.Getenv("GOGC")+os.Getenv("GOMEMLIMIT") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(replayGCPercent))
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(replayMemory))
+	}
 	opt, good, err := f.options()
 	if err != nil {
 		return usageError{err, cmd.CommandPath()}

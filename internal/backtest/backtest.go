@@ -32,7 +32,8 @@ type Options struct {
 	Lag      time.Duration // how late samples arrive
 	// Policy in force for a workload.
 	Policy func(namespace, workload string) release.Policy
-	// Workers is how many releases are replayed at once; 0: as many as there are processors.
+	// Workers is how many releases are replayed at once; 0: two for each processor, since one
+	// waits for the store half of the time.
 	Workers int
 	// KnownGood are releases that are known to be sound, as namespace/replicaset, whatever is
 	// found: what they did in their rollouts, later ones of the workload may do.
@@ -64,7 +65,7 @@ func Run(ctx context.Context, cat *catalogue.Catalogue, q signal.Querier, opt Op
 		opt.Tick = defaultTick
 	}
 	if opt.Workers <= 0 {
-		opt.Workers = runtime.GOMAXPROCS(0)
+		opt.Workers = 2 * runtime.GOMAXPROCS(0)
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
