@@ -170,7 +170,19 @@ func (o *office) bad(name string, autonomy release.Autonomy) (release.Release, s
 	if err := o.responder.Decide(o.t.Context(), rel, v, p); err != nil {
 		o.t.Fatal(err)
 	}
-	return rel, o.until(name, "regressed")
+	m := o.until(name, "regressed")
+	// Nobody clicks in the moment between the post and its being written down.
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		d, found, err := o.store.Delivery(o.t.Context(), release.SinkKey(rel.ID, release.ActionMessage, "chat"))
+		switch {
+		case err != nil:
+			o.t.Fatal(err)
+		case found && d.ToldSequence > 0:
+			return rel, m
+		case time.Now().After(end):
+			o.t.Fatalf("the message to Slack is not written down: %+v", d)
+		}
+	}
 }
 
 // until waits for the parent of a workload to say something.
