@@ -67,9 +67,9 @@ func shareRatio(fc, fs, traffic float64) float64 {
 // shareInterval is Clopper & Pearson's interval for x of x+y; of many it is worked out
 // from the normal law, which differs in the fourth digit.
 func shareInterval(x, y, alpha float64) (low, high float64) {
-	const many = 25
+	const many, least = 25, 1e-9 // below least the normal law has no quantile that floats tell from infinity
 	quantile := mathext.InvRegIncBeta
-	if x >= many && y >= many {
+	if x >= many && y >= many && alpha > least {
 		quantile = betaQuantile
 	}
 	low, high = 0, 1

@@ -224,7 +224,7 @@ func (j *Judge) Assess() Assessment {
 			}
 		}
 	}
-	a.Healthy = !j.regressed && required > 0 && shown == required
+	a.Healthy = !j.regressed && required > 0 && shown == required && a.Suspected < a.Threshold
 	if !a.Regressed && !a.Healthy {
 		a.Needs = j.needs()
 	}

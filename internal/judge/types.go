@@ -103,7 +103,8 @@ type Assessment struct {
 	// AtLast is set when only the last look found it.
 	AtLast bool
 	// Healthy holds now: every required signal has HealthyE ≥ 1/β and nothing
-	// regressed. It is not latched. Without required signals it is never true.
+	// regressed, or would but for evidence that is kept back. It is not latched. Without
+	// required signals it is never true.
 	Healthy bool
 	// Needs estimates what a decision would still take; nil once there is one.
 	Needs    *release.Needs

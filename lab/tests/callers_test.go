@@ -38,7 +38,7 @@ func TestFailuresThatOnlyCallersSeeConvict(t *testing.T) {
 		{name: "ingress-nginx", dialect: "ingress-nginx", silent: true, baseline: "history"},
 		{name: "traefik", dialect: "traefik", silent: true, baseline: "history"},
 	}
-	s := newScene(t, nil)
+	s := newScene(t, unhurried)
 	s.start()
 	crowd(func() {
 		for _, c := range cases {
@@ -64,7 +64,7 @@ func TestFailuresThatOnlyCallersSeeConvict(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.of(t, c.name)
-			rec := s.verdict(dropping, whileOthersMayBeTheCause, "regressed")
+			rec := s.verdict(dropping, beyondDoubt, "regressed")
 			t.Logf("convicted %s after the release was seen: %s", rec.Verdict.DecidedAt.Sub(rec.Release.SeenAt), rec.Verdict.Summary)
 			e := found(rec, "error_ratio", "callers")
 			switch {

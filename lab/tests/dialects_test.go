@@ -2,6 +2,7 @@ package tests
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,16 +25,21 @@ var dialects = []string{
 // all dialects together are to leave the machine time for the other tests.
 const perWorkload = 15
 
-// whileOthersMayBeTheCause is how long a verdict may take where many workloads of a
-// namespace roll out at once: where old pods were gone too soon to compare with, the
-// others are waited for, two minutes from when the numbers would convict.
-const whileOthersMayBeTheCause = 5 * time.Minute
+// beyondDoubt is how long a verdict may take where many workloads of a namespace roll out
+// at once: a failure of the last old pods may be that of trouble of both, which lasts ten
+// minutes at most, and the others are waited for.
+const beyondDoubt = 13 * time.Minute
+
+// unhurried watches for longer than that.
+func unhurried(c *service.Config) {
+	c.Policy = strings.Replace(fastPolicy, "observe: 10m", "observe: 20m", 1)
+}
 
 // Every dialect's failures must be found by looking at what the pods export. All
 // are workloads of one cluster that one Watchtower watches.
 func TestABadReleaseIsRolledBackInEveryDialect(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, nil)
+	s := newScene(t, unhurried)
 	s.start()
 	crowd(func() {
 		for _, d := range dialects {
@@ -53,7 +59,7 @@ func TestABadReleaseIsRolledBackInEveryDialect(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(d, func(t *testing.T) {
 			s := s.of(t, d)
-			rec := s.verdict(bad, whileOthersMayBeTheCause, "regressed")
+			rec := s.verdict(bad, beyondDoubt, "regressed")
 			if e := found(rec, "error_ratio", "server"); e == nil || e.Dialect == "" || e.Release.Bad == 0 {
 				t.Errorf("the failures were not seen: %+v", rec.Verdict.Evidence)
 			}
