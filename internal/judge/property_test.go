@@ -112,6 +112,9 @@ func checkFinite(t *rapid.T, j *Judge) {
 			t.Fatalf("%s is %v", what, x)
 		}
 	}
+	if a.Healthy && a.Suspected >= a.Threshold {
+		t.Fatalf("healthy, and suspected at %g", a.Suspected)
+	}
 	check("E", a.E)
 	mean := 0.0
 	for i, s := range a.Signals {
