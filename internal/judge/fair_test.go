@@ -186,3 +186,53 @@ func TestNoSingleTickGainsMoreThanItsLimit(t *testing.T) {
 		t.Errorf("one tick gained %v nats, the limit is %v", got, maxTickGain)
 	}
 }
+
+// inLogs is a wealth kept in logarithms: slower, and never out of range.
+type inLogs struct {
+	first, reserve float64
+	played         int
+	log            []float64
+}
+
+func (w *inLogs) step(inc *[maxExperts]float64) {
+	left := (1 - w.first) * reserveTicks / (reserveTicks + float64(w.played))
+	stake := math.Log((w.reserve - left) / float64(len(w.log)))
+	w.reserve = left
+	w.played++
+	for j := range w.log {
+		w.log[j] = logAdd(w.log[j], stake) + math.Min(inc[j], maxTickGain)
+	}
+}
+
+func (w *inLogs) logE() float64 {
+	sum := math.Log(w.reserve)
+	for _, l := range w.log {
+		sum = logAdd(sum, l)
+	}
+	return sum
+}
+
+func TestCapitalIsTheSameAsInLogarithmsHoweverLongItIsPlayed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWealth(2, firstShareHarm)
+		ref := inLogs{first: firstShareHarm, reserve: 1, log: []float64{math.Inf(-1), math.Inf(-1)}}
+		for range rapid.IntRange(1, 8).Draw(t, "stretches") {
+			gain := rapid.Float64Range(-8, 6).Draw(t, "gain")
+			for range rapid.IntRange(1, 400).Draw(t, "ticks") {
+				inc := [maxExperts]float64{gain, gain / 3}
+				w.step(&inc)
+				ref.step(&inc)
+			}
+			if rapid.Bool().Draw(t, "gives away") {
+				over := math.Max(0, ref.logE())
+				for j := range ref.log {
+					ref.log[j] -= over
+				}
+				w.giveAway()
+			}
+			if got, want := w.logE(), ref.logE(); !(math.Abs(got-want) <= 1e-6*math.Max(1, math.Abs(want))) {
+				t.Fatalf("%g, want %g", got, want)
+			}
+		}
+	})
+}

@@ -74,18 +74,23 @@ func (w *wealth) rescale(sum float64) {
 	if sum < most && (w.scale == 0 || sum > 1/most) {
 		return
 	}
-	shift := -w.scale
-	if sum > 0 {
-		shift = math.Max(shift, math.Log(sum))
+	if sum == 0 {
+		w.scale = 0
+		return
 	}
+	shift := math.Max(-w.scale, math.Log(sum))
 	for j := range w.experts {
 		w.capital[j] *= math.Exp(-shift)
 	}
 	w.scale += shift
 }
 
-// lose takes so many nats of the capital at stake away.
+// lose takes so many nats of the capital at stake away, by the unit as far as that goes:
+// what is left is not to vanish in it.
 func (w *wealth) lose(nats float64) {
+	unit := math.Min(nats, w.scale)
+	w.scale -= unit
+	nats -= unit
 	for j := range w.experts {
 		w.capital[j] *= math.Exp(-nats)
 	}
